@@ -1,0 +1,238 @@
+"""The `emp-admin` command: watch and steer running applications."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from actors import control, rundir
+from actors.commands.output import completion_script, run_command, table
+from actors.rundir import Run
+from emp import __version__
+from emp.errors import ConfigError, EmpError
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="emp-admin")
+@click.option(
+    "--app", metavar="NAME", help="Which application, when several run: NAME or NAME-PID."
+)
+@click.pass_context
+def admin(context: click.Context, app: str | None) -> None:
+    """Watch and steer the EMP applications that run under your account.
+
+    \b
+    Examples:
+      emp-admin list                          which applications run
+      emp-admin ps                            their actors
+      emp-admin tree --json | jq .
+      emp-admin inspect hack
+      emp-admin spawn hack:Hackity            one more worker
+      emp-admin spawn extra:Logger --route '/message' --action log
+      emp-admin stop Hackity-2                stop one actor
+      emp-admin stop                          stop the application
+    """
+    context.obj = app
+
+
+@admin.command("list")
+@JSON
+def list_applications(as_json: bool) -> None:
+    """List the applications that run."""
+    runs = rundir.running()
+    if as_json:
+        rows = [{"app": r.app, "pid": r.pid, "system": r.system, "path": r.path} for r in runs]
+        click.echo(json.dumps(rows, indent=2))
+    elif not runs:
+        click.echo("no application runs")
+    else:
+        rows_text = [[f"{r.app}-{r.pid}", r.system, r.path] for r in runs]
+        click.echo(table(rows_text, ["APPLICATION", "SYSTEM", "PATH"]))
+
+
+@admin.command()
+@JSON
+@click.pass_obj
+def ps(app: str | None, as_json: bool) -> None:
+    """List the actors, one line each."""
+    actors = _ask(app, {"command": "actors"})["actors"]
+    if as_json:
+        click.echo(json.dumps(actors, indent=2))
+        return
+    rows = [
+        [
+            actor["name"],
+            actor["kind"],
+            str(actor["pid"] or "-"),
+            actor["state"],
+            _ago(actor["since"]),
+            str(actor["restarts"]),
+            actor["detail"],
+        ]
+        for actor in actors
+    ]
+    head = ["NAME", "KIND", "PID", "STATE", "SINCE", "RESTARTS", "DETAIL"]
+    click.echo(table(rows, head))
+
+
+@admin.command()
+@JSON
+@click.pass_obj
+def tree(app: str | None, as_json: bool) -> None:
+    """Show who supervises whom."""
+    actors = _ask(app, {"command": "actors"})["actors"]
+    roots = _children(actors, None)
+    if as_json:
+        click.echo(json.dumps(roots, indent=2))
+        return
+    for root in roots:
+        _draw(root, "", "")
+
+
+def _children(actors: list[dict[str, Any]], parent: str | None) -> list[dict[str, Any]]:
+    return [
+        {**actor, "children": _children(actors, actor["name"])}
+        for actor in actors
+        if actor["parent"] == parent
+    ]
+
+
+def _draw(actor: dict[str, Any], first: str, rest: str) -> None:
+    detail = f": {actor['detail']}" if actor["detail"] else ""
+    state = f"{actor['state']}{detail}"
+    click.echo(f"{first}{actor['name']} ({actor['kind']}, pid {actor['pid'] or '-'}) {state}")
+    for index, child in enumerate(actor["children"]):
+        last = index == len(actor["children"]) - 1
+        _draw(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+
+
+@admin.command()
+@click.argument("actor")
+@JSON
+@click.pass_obj
+def inspect(app: str | None, actor: str, as_json: bool) -> None:
+    """Ask ACTOR what it is doing, and show what it answers."""
+    facts = _ask(app, {"command": "inspect", "actor": actor})["facts"]
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        shown = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+        click.echo(f"{key.ljust(width)}  {shown}")
+
+
+@admin.command()
+@click.argument("component", metavar="MODULE:CLASS")
+@click.option("--name", help="Name of the actor; default: the class, numbered.")
+@click.option("--route", "xpath", metavar="XPATH", help="Also route these stanzas to it …")
+@click.option("--action", help="… to this method.")
+@JSON
+@click.pass_obj
+def spawn(
+    app: str | None,
+    component: str,
+    name: str | None,
+    xpath: str | None,
+    action: str | None,
+    as_json: bool,
+) -> None:
+    """Start one more component actor, supervised like the others.
+
+    A class that the routes file names gets a share of its stanzas: one sender always stays with one
+    worker. A class that is new needs --route and --action; its route comes after all others.
+
+    \b
+    Examples:
+      emp-admin spawn hack:Hackity
+      emp-admin spawn extra:Logger --route "/message[@type='groupchat']" --action log
+    """
+    if (xpath is None) != (action is None):
+        raise click.UsageError("--route and --action go together")
+    if name is None:
+        taken = {actor["name"] for actor in _ask(app, {"command": "actors"})["actors"]}
+        base = component.rpartition(":")[2].rpartition(".")[2]
+        name = next(n for n in _numbered(base) if n not in taken)
+    routes = [[xpath, action]] if xpath is not None else []
+    command = {"command": "spawn", "name": name, "reference": component, "routes": routes}
+    _ask(app, command)
+    click.echo(json.dumps({"name": name}) if as_json else f"{name} runs")
+
+
+def _numbered(base: str) -> Any:
+    yield base
+    number = 2
+    while True:
+        yield f"{base}-{number}"
+        number += 1
+
+
+@admin.command()
+@click.argument("actor", required=False)
+@JSON
+@click.pass_obj
+def stop(app: str | None, actor: str | None, as_json: bool) -> None:
+    """Stop ACTOR for good; without ACTOR stop the whole application, in order."""
+    if actor is None:
+        run = _choose(app)
+        _ask(app, {"command": "stop"})
+        while any(other.pid == run.pid for other in rundir.running()):
+            time.sleep(0.05)
+        done = f"{run.app}-{run.pid}"
+    else:
+        _ask(app, {"command": "stop-actor", "actor": actor})
+        done = actor
+    click.echo(json.dumps({"stopped": done}) if as_json else f"{done} is stopped")
+
+
+@admin.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes the words of emp-admin in SHELL."""
+    click.echo(completion_script(admin, "emp-admin", shell))
+
+
+def _choose(name: str | None) -> Run:
+    """The run that is meant. Raises ConfigError when that is not clear."""
+    runs = rundir.running()
+    if name is not None:
+        runs = [run for run in runs if name in (run.app, f"{run.app}-{run.pid}")]
+    if len(runs) == 1:
+        return runs[0]
+    if not runs:
+        what = f"no application {name!r} runs" if name else "no application runs"
+        raise EmpError(f"{what} under your account; `emp-admin list` shows those that do")
+    names = ", ".join(f"{run.app}-{run.pid}" for run in runs)
+    raise ConfigError(f"several applications run: {names}", remedy="choose one with --app")
+
+
+def _ask(name: str | None, command: dict[str, Any]) -> dict[str, Any]:
+    run = _choose(name)
+    try:
+        answer = control.request(run.socket, command)
+    except TimeoutError:
+        raise EmpError(f"{run.app}-{run.pid} does not answer: is it hung?") from None
+    except OSError as error:
+        raise EmpError(f"{run.app}-{run.pid} can't be reached: {error}") from None
+    if "error" in answer:
+        remedy = f". {answer['remedy']}" if answer.get("remedy") else ""
+        raise EmpError(f"{answer['error']}{remedy}")
+    return answer
+
+
+def _ago(since: float) -> str:
+    seconds = max(0, int(time.time() - since))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def run() -> int:
+    """Entry point; returns the exit code."""
+    return run_command(admin, "emp-admin")

@@ -1,0 +1,220 @@
+"""The `emp` command: check and run applications, run the development server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actors import boot as booting
+from actors import rundir
+from actors.boot import Boot, Report
+from actors.commands.output import FAILED, completion_script, run_command
+from actors.commands.server import server
+from actors.messages import AppRef
+from actors.plan import make_plan
+from emp import __version__
+from emp import app as application
+from emp.config import SystemName
+from emp.errors import ConfigError, EmpError
+
+APP = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="emp")
+def emp() -> None:
+    """EMP: a framework for XMPP services.
+
+    \b
+    Examples:
+      emp server                       a development server on this machine
+      emp start apps/hack              run an application, in the foreground
+      emp start hack.py --system multiproc
+      emp check apps/hack              is everything right? connect to nothing
+      emp-admin ps                     what runs, and how it is
+    """
+
+
+@emp.command()
+@click.argument("path", type=APP)
+@click.option("--config", type=APP, help="Configuration file instead of the application's own.")
+@click.option(
+    "--system",
+    type=click.Choice(["embedded", "multiproc"]),
+    help="Where actors live: all in one process, or a process each. Default: the configuration's.",
+)
+@click.option(
+    "--loop",
+    type=click.Choice(["auto", "asyncio", "uvloop"]),
+    default="auto",
+    show_default=True,
+    help="Event loop of the embedded system; auto takes uvloop where it is installed.",
+)
+@click.option("--quiet", is_flag=True, help="Print no boot report; only what goes wrong.")
+def start(
+    path: Path, config: Path | None, system: SystemName | None, loop: str, quiet: bool
+) -> int:
+    """Run the application at PATH until Ctrl-C or SIGTERM.
+
+    PATH is a folder, or a single .py file. A second signal stops at once.
+
+    \b
+    Examples:
+      emp start apps/hack
+      emp start apps/hack --config apps/hack/component.toml
+      emp start apps/hack --system multiproc
+    """
+    if config is not None and not config.is_file():
+        raise ConfigError(f"there is no configuration file {config}")
+    with asyncio.Runner(loop_factory=_loop_factory(path, config, system, loop)) as runner:
+        return runner.run(_start(path, config, system, quiet))
+
+
+def _loop_factory(path: Path, config: Path | None, system: SystemName | None, loop: str) -> Any:
+    """uvloop for the embedded system; the processes of multiproc bring loops of their own."""
+    if loop == "asyncio" or system == "multiproc":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if loop == "uvloop":
+            message = "uvloop is not installed: pip install 'emp-xmpp[uvloop]'"
+            raise click.UsageError(message) from None
+        return None
+    return uvloop.new_event_loop
+
+
+async def _start(path: Path, config: Path | None, system: SystemName | None, quiet: bool) -> int:
+    boot = Boot(path, config, system)
+    stops = _Stops(boot)
+    report = _say_nothing if quiet else _print_report
+    began = time.perf_counter()
+    code = 0
+    try:
+        await booting.boot_up(boot, report)
+        if not boot.stop_requested.is_set() and boot.plan is not None:
+            seconds = time.perf_counter() - began
+            click.secho(
+                f"{boot.plan.app_name} is up ({seconds:.2f} s). Ctrl-C stops it.", bold=True
+            )
+            await _watch(boot)
+    except TimeoutError:
+        raise EmpError("the supervisor is gone or hung; everything was stopped") from None
+    finally:
+        killed = await boot.shut_down()
+        stops.close()
+        for what in killed:
+            click.secho(f"stopping: {what}", fg="yellow", err=True)
+            code = FAILED
+    if stops.count and not quiet:
+        click.echo("stopped")
+    return code
+
+
+async def _watch(boot: Boot) -> None:
+    """Show what goes wrong while the application runs; return when it shall stop."""
+    gone: set[str] = set()
+    everybody = {spec.name for spec in boot.plan.connections} if boot.plan else set()
+    async for event in boot.events(booting.POLL_RUNNING):
+        booting.show(event, _print_report)
+        if event.kind == "failed":
+            gone.add(event.name)
+            failure = booting.failure(event)
+            if event.name not in everybody or gone >= everybody:
+                raise failure
+            click.secho(f"error: {failure}", fg="red", err=True)
+
+
+class _Stops:
+    """SIGINT and SIGTERM: the first stops in order, the second at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, boot: Boot) -> None:
+        self.boot, self.count = boot, 0
+        self._loop = asyncio.get_running_loop()
+        for number in self.SIGNALS:
+            self._loop.add_signal_handler(number, self._signalled, number)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        self.count += 1
+        if self.count == 1:
+            click.echo("stopping; once more stops at once", err=True)
+            self.boot.stop_requested.set()
+            return
+        if self.boot.system is not None:
+            self.boot.system.kill()
+        if self.boot.run is not None:
+            rundir.remove(self.boot.run)
+        os._exit(128 + number)
+
+    def close(self) -> None:
+        for number in self.SIGNALS:
+            self._loop.remove_signal_handler(number)
+
+
+def _say_nothing(report: Report) -> None:
+    if not report.ok:
+        _print_report(report)
+
+
+def _print_report(report: Report) -> None:
+    mark = click.style("✓", fg="green") if report.ok else click.style("!", fg="yellow")
+    spent = f"{report.seconds * 1000:6.0f} ms" if report.seconds is not None else " " * 9
+    click.echo(f"  {mark} {report.name:<24}{spent}   {report.detail}")
+
+
+@emp.command()
+@click.argument("path", type=APP)
+@click.option("--config", type=APP, help="Configuration file instead of the application's own.")
+def check(path: Path, config: Path | None) -> None:
+    """Read the configuration, the routes and the components of PATH; connect to nothing.
+
+    \b
+    Examples:
+      emp check apps/hack
+      emp check hack.py --config production.toml
+    """
+    app = application.load(path, config)
+    plan = make_plan(app, AppRef(str(path), str(config) if config else None))
+    for spec in plan.connections:
+        click.echo(f"connection  {spec.name}: {spec.settings.kind} {spec.settings.address}")
+    for component in plan.components:
+        click.echo(f"component   {component.name}: {component.reference}")
+    for route in app.table.routes:
+        where = Path(route.source).name
+        click.echo(
+            f"route       {route.xpath} → {route.component.__name__}.{route.action} ({where})"
+        )
+    click.secho("all right", fg="green")
+
+
+@emp.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the script that completes the words of emp in SHELL.
+
+    \b
+    Example:
+      emp completion bash > ~/.local/share/bash-completion/completions/emp
+    """
+    click.echo(completion_script(emp, "emp", shell))
+
+
+emp.add_command(server)
+
+
+def run() -> int:
+    """Entry point; returns the exit code."""
+    return run_command(emp, "emp")
+
+
+if __name__ == "__main__":
+    sys.exit(run())

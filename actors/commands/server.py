@@ -1,0 +1,115 @@
+"""`emp server`: the development server by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from emp.devserver import DevServer
+from emp.errors import ConfigError
+
+DIRECTORY = Path("~/.local/state/emp/server")
+"""Where the certificate is kept from run to run, so that clients need to trust it only once."""
+
+
+@click.command()
+@click.option("--domain", default="localhost", show_default=True, help="The XMPP domain.")
+@click.option("--port", default=5222, show_default=True, help="Port for clients; 0: any free one.")
+@click.option(
+    "--component-port", default=5347, show_default=True, help="Port for components (XEP-0114)."
+)
+@click.option(
+    "--account",
+    "accounts",
+    metavar="USER:PASSWORD",
+    multiple=True,
+    default=("foo:foo", "bar:bar"),
+    show_default=True,
+    help="An account; may be repeated.",
+)
+@click.option(
+    "--component",
+    "components",
+    metavar="DOMAIN:SECRET",
+    multiple=True,
+    default=("hack.localhost:secret",),
+    show_default=True,
+    help="A component; may be repeated.",
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=DIRECTORY,
+    show_default=True,
+    help="Where the certificate is.",
+)
+@click.option("--show", is_flag=True, help="Print every stanza.")
+def server(
+    domain: str,
+    port: int,
+    component_port: int,
+    accounts: tuple[str, ...],
+    components: tuple[str, ...],
+    directory: Path,
+    show: bool,
+) -> None:
+    """Run an XMPP server for development, on this machine only, until Ctrl-C.
+
+    It keeps nothing, and talks to no other server.
+
+    \b
+    Examples:
+      emp server
+      emp server --account alice:wonder --account bob:builder --show
+      emp server --component echo.localhost:secret --port 0
+    """
+    development = DevServer(
+        domain,
+        directory=directory.expanduser(),
+        port=port,
+        component_port=component_port,
+        accounts=dict(_pair(account, "USER:PASSWORD") for account in accounts),
+        components=dict(_pair(component, "DOMAIN:SECRET") for component in components),
+        tap=_show if show else _show_nothing,
+    )
+    asyncio.run(_serve(development, accounts, components))
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    name, colon, secret = text.partition(":")
+    if not name or not colon or not secret:
+        raise ConfigError(f"{text!r} has not the form {form}")
+    return name, secret
+
+
+async def _serve(
+    development: DevServer, accounts: tuple[str, ...], components: tuple[str, ...]
+) -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await development.start()
+    click.secho(f"XMPP server for {development.domain}", bold=True)
+    click.echo(f"  clients      127.0.0.1:{development.port}, STARTTLS")
+    click.echo(f"  components   127.0.0.1:{development.component_port}")
+    click.echo(f"  accounts     {', '.join(accounts)}")
+    click.echo(f"  components   {', '.join(components)}")
+    click.echo(f"  trust        {development.ca_file}")
+    click.echo("Ctrl-C stops it.")
+    await stop.wait()
+    await development.stop()
+    click.echo("stopped")
+
+
+def _show(direction: str, jid: str, stanza: bytes) -> None:
+    arrow = (
+        click.style("→ server", fg="cyan") if direction == "in" else click.style("←", fg="green")
+    )
+    click.echo(f"{click.style(jid, bold=True)} {arrow} {stanza.decode(errors='replace')}")
+
+
+def _show_nothing(direction: str, jid: str, stanza: bytes) -> None:
+    pass

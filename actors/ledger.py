@@ -1,0 +1,63 @@
+"""A connection's books: what came in and is not handled.
+
+A stanza is *handled* when it was answered, taken by an action that returned, or reported. Until
+then it
+stands here, so a crash of the router or of a component loses nothing without anybody knowing, and
+so
+memory is bounded: a connection whose books are full stops reading its socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from emp.stanza import Stanza
+
+HELD_STANZAS = 2048
+"""Stanzas on the books at which the socket is paused: four full batches, enough to keep everyone
+busy."""
+
+HELD_BYTES = 4 * 1024 * 1024
+"""Bytes on the books at which the socket is paused. As lxml trees they take about ten times as
+much."""
+
+
+class Ledger:
+    """Stanzas by sequence number, in the order of their arrival."""
+
+    __slots__ = ("_bytes", "_next", "held", "total")
+
+    def __init__(self) -> None:
+        self.held: dict[int, Stanza] = {}
+        self.total = 0
+        self._next = 1
+        self._bytes = 0.0
+
+    def admit(self, stanzas: list[Stanza], size: int) -> list[tuple[int, Stanza]]:
+        """Enter stanzas that came in `size` bytes; returns them with their numbers."""
+        first = self._next
+        self._next = first + len(stanzas)
+        self.total += len(stanzas)
+        self._bytes += size
+        items = list(zip(range(first, self._next), stanzas, strict=True))
+        self.held.update(items)
+        return items
+
+    def handled(self, numbers: Iterable[int]) -> list[Stanza]:
+        """Strike out what is handled; returns those that were still on the books."""
+        held = self.held
+        before = len(held)
+        struck = [stanza for number in numbers if (stanza := held.pop(number, None)) is not None]
+        # Sizes are known per read, not per stanza: what leaves takes the average with it.
+        self._bytes = self._bytes * len(held) / before if before else 0.0
+        return struck
+
+    @property
+    def full(self) -> bool:
+        """True when nothing more should be read."""
+        return len(self.held) >= HELD_STANZAS or self._bytes >= HELD_BYTES
+
+    @property
+    def drained(self) -> bool:
+        """True when, after `full`, reading may go on: half empty, so that pauses are few."""
+        return len(self.held) <= HELD_STANZAS // 2 and self._bytes <= HELD_BYTES / 2

@@ -1,0 +1,391 @@
+"""The whole conversation of the actors, in the order in which it happens.
+
+Commands are imperative, events are past tense, and class names are unique, because Thespian
+dispatches
+on `__name__`. Everything here is frozen, and pickles when actors live in processes of their own.
+
+Three ideas recur:
+
+- **Incarnation.** Every actor draws a random number when it starts. An address may come back to
+life as
+  somebody else (a port is reused, an actor restarted); a message for an incarnation that is gone is
+  refused by whoever finds it.
+- **Batch and credit.** Stanzas travel in numbered batches. A sender has at most a few batches on
+the way
+  to one receiver (`actors.flow`), and `BatchTaken` gives the credit back.
+- **Handled.** A stanza that came in has a sequence number at its connection, and stays on the
+  connection's books until somebody says that it was answered, taken by an action that returned, or
+  reported.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lxml import etree
+from thespian.actors import ActorAddress
+
+from emp.config import ConnectionSettings
+from emp.errors import StanzaError
+from emp.stanza import Iq, Stanza
+from emp.xml import parse, serialize
+
+# Captures may be elements, which lxml doesn't pickle: they travel as their text.
+copyreg.pickle(etree._Element, lambda element: (parse, (serialize(element),)))
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An actor: what people call it, where it is, and which life of it is meant."""
+
+    name: str
+    address: ActorAddress
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppRef:
+    """The application as every process can load it for itself: a path, and its configuration
+    file."""
+
+    path: str
+    config: str | None = None
+
+
+# ── starting: the outside → supervisor → its children ───────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """A route given at run time: an XPath, and the action of `component` that it leads to."""
+
+    xpath: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A component actor to be: `reference` is `module:Class`, `name` what people call it."""
+
+    name: str
+    reference: str
+    routes: tuple[RouteSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSpec:
+    """A connection actor to be: one per full JID of a client, one per domain of a component."""
+
+    name: str
+    settings: ConnectionSettings
+    resource: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartPlan:
+    """Start everything: the router, then the components, then the connections."""
+
+    app: AppRef
+    app_name: str
+    components: tuple[ComponentSpec, ...]
+    connections: tuple[ConnectionSpec, ...]
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class StartRouter:
+    app: AppRef
+    app_name: str
+    log_level: str
+    spawned: tuple[ComponentSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartComponent:
+    app: AppRef
+    app_name: str
+    log_level: str
+    spec: ComponentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StartConnection:
+    app_name: str
+    log_level: str
+    spec: ConnectionSpec
+    router: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ActorStarted:
+    """A child is ready for work. `facts` is what `emp-admin` shows of it."""
+
+    ref: Ref
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ActorFailed:
+    """A child cannot do its work and will not try again; `message` is for people."""
+
+    name: str
+    incarnation: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntroduceComponent:
+    """Supervisor → router: stanzas for `reference` may go to `ref` from now on."""
+
+    ref: Ref
+    spec: ComponentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class IntroduceRouter:
+    """Supervisor → connections: the router lives here now; give it all that is not handled."""
+
+    router: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class ActorLost:
+    """Supervisor → everybody: this incarnation is gone. Nobody needs to wait for it."""
+
+    name: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class DismissComponent:
+    """Supervisor → router: nobody runs `reference` any more, and nobody will. Refuse its
+    stanzas."""
+
+    reference: str
+    reason: str
+
+
+# ── stanzas: connection → router → component → connection ───────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStanzas:
+    """Connection → router. `items` are (sequence number at the connection, stanza)."""
+
+    connection: Ref
+    batch: int
+    resource: str | None
+    is_component: bool
+    items: tuple[tuple[int, Stanza], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunActions:
+    """Router → component. `items` are (connection, sequence number, stanza, route number,
+    captures).
+
+    `routes` says which action each route number means, the first time that it is used.
+    """
+
+    router: Ref
+    batch: int
+    items: tuple[tuple[Ref, int, Stanza, int, Mapping[str, Any]], ...]
+    routes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SendStanzas:
+    """Component → connection, not through the router: what to write, and what is handled."""
+
+    sender: Ref
+    incarnation: int
+    batch: int
+    stanzas: tuple[Stanza, ...]
+    handled: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTaken:
+    """Receiver → sender of batches: everything up to `batch` was taken, send more.
+
+    `done` are batches of which every stanza is handled.
+    """
+
+    name: str
+    incarnation: int
+    batch: int
+    done: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseStanzas:
+    """Router → connection: nobody handles these. IQ requests get `error` as their answer.
+
+    `bounce` is set where a message also gets the error: it was taken, and then lost in a crash.
+    """
+
+    incarnation: int
+    handled: tuple[int, ...]
+    error: StanzaError
+    bounce: bool = False
+
+
+# ── IQs that we ask: component → connection → component ─────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class AskIq:
+    """Ask `iq`; whoever answers, or nobody within `timeout` seconds, `IqAnswered` goes to
+    `asker`."""
+
+    asker: Ref
+    incarnation: int
+    token: int
+    iq: Iq
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class IqAnswered:
+    """The answer to `AskIq`: a result or error stanza, or None with the reason why there is
+    none."""
+
+    incarnation: int
+    token: int
+    answer: Iq | None
+    reason: str = ""
+
+
+# ── what the supervisor hears, and tells ────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionProgressed:
+    """A connection took a step of `emp.net.STEPS`; `seconds` is how long the step took."""
+
+    name: str
+    incarnation: int
+    step: str
+    detail: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanged:
+    """`state` is one of connecting, connected, waiting, failed, stopped. `detail` says why."""
+
+    name: str
+    incarnation: int
+    state: str
+    detail: str
+    retry_in: float | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GetEvents:
+    """Ask the supervisor for what happened after event number `after`."""
+
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: to the actor `name`, at `time` (seconds since the epoch)."""
+
+    number: int
+    time: float
+    kind: str
+    name: str
+    detail: str = ""
+    seconds: float | None = None
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    events: tuple[Event, ...]
+
+
+# ── steering: emp-admin → supervisor → everybody ────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class ListActors:
+    """Ask the supervisor for a row per actor."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActorRow:
+    name: str
+    kind: str
+    parent: str | None
+    address: str
+    pid: int
+    state: str
+    since: float
+    restarts: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActorList:
+    rows: tuple[ActorRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectActor:
+    """Ask the supervisor, and the supervisor the actor, what it is doing."""
+
+    name: str
+    token: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ActorInspected:
+    name: str
+    token: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnComponent:
+    """Start one more component actor; answered by `Done` or `Refused` when it runs or has
+    failed."""
+
+    spec: ComponentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class StopActor:
+    """Stop one actor, and do not restart it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopSystem:
+    """Stop in order; answered by `Done` when every connection has said good-bye."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """Supervisor → connection: take nothing in, wait for what is not handled, close the stream."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    reason: str
+    remedy: str | None = None

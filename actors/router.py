@@ -1,0 +1,261 @@
+"""The router actor: which stanza goes to which component.
+
+The table is `emp.routing`; what is here is the bookkeeping around it: a crew of workers per
+component
+class, batches with credit to each of them, and what each has been given and not yet handled.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actors.base import BaseActor, logger
+from actors.flow import Inflow, Outflow
+from actors.messages import (
+    ActorFailed,
+    ActorLost,
+    BatchTaken,
+    ComponentSpec,
+    DismissComponent,
+    IntroduceComponent,
+    Ref,
+    RefuseStanzas,
+    RouteStanzas,
+    RunActions,
+    StartRouter,
+)
+from emp import app as application
+from emp.app import App
+from emp.errors import EmpError, InternalServerError, ServiceUnavailable, StanzaError
+from emp.routing import RouteTable
+from emp.stanza import Stanza
+
+Item = tuple[Ref, int, Stanza, int, Mapping[str, Any]]
+"""(connection, sequence number there, stanza, route number, captures)."""
+
+
+class Worker:
+    """One component actor: what waits for it, and what it was given and has not handled."""
+
+    __slots__ = ("given", "known_routes", "outflow", "ref")
+
+    def __init__(self, ref: Ref) -> None:
+        self.ref = ref
+        self.outflow: Outflow[Item] = Outflow()
+        self.given: dict[int, tuple[Item, ...]] = {}
+        self.known_routes: set[int] = set()
+
+
+class Crew:
+    """The workers of one component class. While there is none, its stanzas wait."""
+
+    __slots__ = ("orphans", "refusal", "workers")
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self.orphans: deque[Item] = deque()
+        self.refusal: StanzaError | None = None
+
+    def give(self, item: Item) -> None:
+        workers = self.workers
+        if len(workers) == 1:
+            workers[0].outflow.waiting.append(item)
+        elif workers:
+            # One sender's stanzas stay with one worker, so they are handled in order.
+            sender = item[2].from_text or ""
+            workers[zlib.crc32(sender.encode()) % len(workers)].outflow.waiting.append(item)
+        else:
+            self.orphans.append(item)
+
+
+class RouterActor(BaseActor):
+    """Matches stanzas against the route table and passes them on, in batches."""
+
+    kind = "router"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.app: App
+        self.table: RouteTable
+        self.crews: dict[str, Crew] = {}
+        self.targets: dict[int, Crew] = {}
+        self.inflows: dict[int, Inflow] = {}
+        self.spawned: dict[str, ComponentSpec] = {}
+        self.routed = self.unrouted = self.refused = 0
+
+    # ── the table ───────────────────────────────────────────────────────────────────────────────
+
+    def on_StartRouter(self, message: StartRouter, sender: Any) -> None:
+        self.become(message.app_name, "router", message.log_level)
+        try:
+            config = Path(message.app.config) if message.app.config else None
+            app = application.load(Path(message.app.path), config)
+            self.app = app
+            for spec in message.spawned:
+                self.spawned[spec.name] = spec
+            self._compile()
+        except EmpError as error:
+            self.send(sender, ActorFailed(self.name, self.incarnation, str(error)))
+            return
+        self.started(sender)
+
+    def _compile(self) -> None:
+        """The table, and route number → crew, worked out once instead of for every stanza."""
+        extra = [
+            (route.xpath, application.resolve(spec.reference, self.app.directory), route.action)
+            for spec in self.spawned.values()
+            for route in spec.routes
+        ]
+        self.table = application.with_routes(self.app, extra) if extra else self.app.table
+        self.targets = {
+            route.number: self.crews.setdefault(application.reference(route.component), Crew())
+            for route in self.table.routes
+        }
+
+    # ── stanzas ─────────────────────────────────────────────────────────────────────────────────
+
+    def on_RouteStanzas(self, message: RouteStanzas, sender: Any) -> None:
+        # Hot path: everything that does not depend on the stanza is outside the loop.
+        connection, match, targets = message.connection, self.table.match, self.targets
+        resource, is_component = message.resource, message.is_component
+        unrouted: list[int] = []
+        refused: dict[int, tuple[StanzaError, list[int]]] = {}
+        touched: dict[int, Crew] = {}
+        for number, stanza in message.items:
+            found = match(stanza, resource, is_component)
+            if found is None:
+                unrouted.append(number)
+                continue
+            route = found.route.number
+            crew = targets[route]
+            if crew.refusal is not None and not crew.workers:
+                refused.setdefault(id(crew), (crew.refusal, []))[1].append(number)
+                continue
+            crew.give((connection, number, stanza, route, found.captures))
+            touched[id(crew)] = crew
+        self.routed += len(message.items) - len(unrouted)
+        for crew in touched.values():
+            self._flush(crew)
+        if unrouted:
+            self.unrouted += len(unrouted)
+            self._refuse(connection, unrouted, ServiceUnavailable("no route matches"))
+        for error, numbers in refused.values():
+            self._refuse(connection, numbers, error)
+        self._credit(connection, message.batch)
+
+    def _credit(self, connection: Ref, batch: int) -> None:
+        inflow = self.inflows.get(connection.incarnation)
+        if inflow is None:
+            inflow = self.inflows[connection.incarnation] = Inflow()
+        inflow.take(batch)
+        credit = inflow.credit()
+        if credit is not None:
+            taken = BatchTaken(self.name, connection.incarnation, credit)
+            self.send(connection.address, taken)
+
+    def _flush(self, crew: Crew) -> None:
+        for worker in crew.workers:
+            while (batch := worker.outflow.next_batch()) is not None:
+                number, items = batch
+                worker.given[number] = items
+                news = {item[3] for item in items} - worker.known_routes
+                worker.known_routes |= news
+                routes = tuple(self._describe(route) for route in sorted(news))
+                self.send(worker.ref.address, RunActions(self.ref, number, items, routes))
+
+    def _describe(self, number: int) -> tuple[int, str, tuple[str, ...]]:
+        route = self.table.routes[number - 1]
+        return number, route.action, tuple(route.captures)
+
+    def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
+        if message.incarnation != self.incarnation:
+            return
+        for crew in self.crews.values():
+            for worker in crew.workers:
+                if worker.ref.name == message.name:
+                    worker.outflow.taken(message.batch)
+                    for batch in message.done:
+                        worker.given.pop(batch, None)
+                    self._flush(crew)
+                    return
+
+    def _refuse(
+        self, connection: Ref, numbers: list[int], error: StanzaError, bounce: bool = False
+    ) -> None:
+        self.refused += len(numbers)
+        refusal = RefuseStanzas(connection.incarnation, tuple(numbers), error, bounce)
+        self.send(connection.address, refusal)
+
+    # ── who is there ────────────────────────────────────────────────────────────────────────────
+
+    def on_IntroduceComponent(self, message: IntroduceComponent, sender: Any) -> None:
+        spec = message.spec
+        if spec.routes and spec.name not in self.spawned:  # a restart brings them again
+            self.spawned[spec.name] = spec
+            self._compile()
+        crew = self.crews.setdefault(spec.reference, Crew())
+        crew.refusal = None
+        crew.workers.append(Worker(message.ref))
+        orphans, crew.orphans = crew.orphans, deque()
+        for item in orphans:
+            crew.give(item)
+        self._flush(crew)
+
+    def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
+        self.inflows.pop(message.incarnation, None)
+        for crew in self.crews.values():
+            for worker in crew.workers:
+                if worker.ref.incarnation == message.incarnation:
+                    crew.workers.remove(worker)
+                    self._inherit(crew, worker)
+                    return
+
+    def _inherit(self, crew: Crew, worker: Worker) -> None:
+        """Settle what a lost worker leaves: what it was given is reported, what waited goes on."""
+        given = [item for items in worker.given.values() for item in items]
+        if given:
+            logger.warning(
+                "%s is gone; up to %d stanzas that it was given get an error",
+                worker.ref.name,
+                len(given),
+            )
+        self._refuse_items(
+            given, InternalServerError("the component was lost while it worked", type="wait"), True
+        )
+        for item in worker.outflow.waiting:
+            crew.give(item)
+        self._flush(crew)
+
+    def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:
+        crew = self.crews.setdefault(message.reference, Crew())
+        crew.refusal = ServiceUnavailable(message.reason)
+        orphans, crew.orphans = crew.orphans, deque()
+        self._refuse_items(list(orphans), crew.refusal, True)
+
+    def _refuse_items(self, items: list[Item], error: StanzaError, bounce: bool) -> None:
+        by_connection: dict[int, tuple[Ref, list[int]]] = {}
+        for connection, number, *_ in items:
+            by_connection.setdefault(connection.incarnation, (connection, []))[1].append(number)
+        for connection, numbers in by_connection.values():
+            self._refuse(connection, numbers, error, bounce)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "routes": len(self.table.routes),
+            "routed": self.routed,
+            "unrouted": self.unrouted,
+            "refused": self.refused,
+            "crews": {
+                reference: {
+                    "workers": [worker.ref.name for worker in crew.workers],
+                    "given": sum(len(i) for w in crew.workers for i in w.given.values()),
+                    "waiting": len(crew.orphans)
+                    + sum(len(worker.outflow.waiting) for worker in crew.workers),
+                }
+                for reference, crew in self.crews.items()
+            },
+        }

@@ -1,0 +1,425 @@
+"""The supervisor: starts what the plan says, restarts what dies, and knows how everybody is.
+
+The router starts first, then the components, then the connections, so that no stanza comes in
+before
+somebody can take it. Whoever dies is replaced, at once the first time and with growing pauses when
+it
+keeps dying; the others are told which incarnation is gone and where the new one lives.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from thespian.actors import Actor, ActorAddress, ActorExitRequest
+
+from actors.backoff import backoff
+from actors.base import BaseActor, logger
+from actors.component import ComponentActor
+from actors.connection import ConnectionActor
+from actors.messages import (
+    ActorFailed,
+    ActorInspected,
+    ActorList,
+    ActorLost,
+    ActorRow,
+    ActorStarted,
+    CloseConnection,
+    ComponentSpec,
+    ConnectionChanged,
+    ConnectionProgressed,
+    ConnectionSpec,
+    DismissComponent,
+    Done,
+    Event,
+    Events,
+    GetEvents,
+    InspectActor,
+    IntroduceComponent,
+    IntroduceRouter,
+    ListActors,
+    Ref,
+    Refused,
+    SpawnComponent,
+    StartComponent,
+    StartConnection,
+    StartPlan,
+    StartRouter,
+    StopActor,
+    StopSystem,
+)
+from actors.router import RouterActor
+
+EVENTS_KEPT = 1000
+"""Events that can be asked for. Whoever asks less often than this many events misses some."""
+
+STEADY = 10.0
+"""Seconds an actor must live for its next death to count as the first."""
+
+EXIT_GRACE = 2.0
+"""Seconds that exiting actors get before the system goes on without waiting for them."""
+
+CLOSE_GRACE = 5.0
+"""Seconds in which a connection that is stopped alone finishes what is on its books."""
+
+CLASSES: dict[str, type[Actor]] = {
+    "router": RouterActor,
+    "component": ComponentActor,
+    "connection": ConnectionActor,
+}
+
+
+@dataclass(slots=True)
+class Child:
+    """What the supervisor knows of one actor, through all its incarnations."""
+
+    name: str
+    kind: str
+    spec: ComponentSpec | ConnectionSpec | None
+    address: ActorAddress | None = None
+    ref: Ref | None = None
+    pid: int = 0
+    state: str = "starting"
+    detail: str = ""
+    since: float = field(default_factory=time.time)
+    born: float = field(default_factory=time.time)
+    restarts: int = 0
+    failures: int = 0
+    stopping: bool = False
+    waiters: list[ActorAddress] = field(default_factory=list)
+
+    def enter(self, state: str, detail: str = "") -> None:
+        self.state, self.detail, self.since = state, detail, time.time()
+
+
+class SupervisorActor(BaseActor):
+    """The parent of all the other actors."""
+
+    kind = "supervisor"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: StartPlan
+        self.children: dict[str, Child] = {}
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.inspections: dict[int, ActorAddress] = {}
+        self.stopping: ActorAddress | None = None
+        self._connecting = False
+        self._number = 0
+        self._token = 0
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────
+
+    def on_StartPlan(self, message: StartPlan, sender: ActorAddress) -> None:
+        self.plan = message
+        self.become(message.app_name, "supervisor", message.log_level)
+        self._add("router", "router", None)
+        self.send(sender, Done("started"))
+
+    def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
+        child = self.children[name] = Child(name, kind, spec)
+        self._start(child)
+        return child
+
+    def _start(self, child: Child) -> None:
+        plan = self.plan
+        child.born = time.time()
+        child.enter("starting")
+        child.address = self.createActor(CLASSES[child.kind])
+        message: StartRouter | StartComponent | StartConnection
+        if isinstance(child.spec, ComponentSpec):
+            message = StartComponent(plan.app, plan.app_name, plan.log_level, child.spec)
+        elif isinstance(child.spec, ConnectionSpec):
+            router = self.children["router"].ref
+            if router is None:  # the router is starting too; it brings its connections up
+                self.send(child.address, ActorExitRequest())
+                child.address = None
+                return
+            message = StartConnection(plan.app_name, plan.log_level, child.spec, router)
+        else:
+            spawned = tuple(spec for spec in self._specs(ComponentSpec) if spec.routes)
+            message = StartRouter(plan.app, plan.app_name, plan.log_level, spawned)
+        self.send(child.address, message)
+
+    def _specs(self, kind: type[ComponentSpec]) -> list[ComponentSpec]:
+        return [child.spec for child in self.children.values() if isinstance(child.spec, kind)]
+
+    def on_ActorStarted(self, message: ActorStarted, sender: ActorAddress) -> None:
+        child = self.children.get(message.ref.name)
+        if child is None or child.stopping:
+            return
+        child.ref, child.pid = message.ref, message.pid
+        if child.kind != "connection":
+            child.enter("running")
+            self._event("started", child.name)
+        if child.kind == "router":
+            self._router_started(message.ref)
+        elif isinstance(child.spec, ComponentSpec):
+            self._introduce(child.ref, child.spec)
+            self._answer(child, Done(child.name))
+        self._start_connections()
+
+    def _router_started(self, router: Ref) -> None:
+        for child in list(self.children.values()):
+            if isinstance(child.spec, ComponentSpec) and child.ref is not None:
+                self._introduce(child.ref, child.spec)
+            elif child.kind == "connection":
+                if child.address is None:
+                    self._start(child)
+                else:
+                    self.send(child.address, IntroduceRouter(router))
+        for spec in self.plan.components:
+            if spec.name not in self.children:
+                self._add(spec.name, "component", spec)
+
+    def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
+        router = self.children["router"].ref
+        if router is not None:
+            self.send(router.address, IntroduceComponent(ref, spec))
+
+    def _start_connections(self) -> None:
+        """Once everybody who takes stanzas is there."""
+        takers = [child for child in self.children.values() if child.kind != "connection"]
+        expected = {"router", *(spec.name for spec in self.plan.components)}
+        ready = {child.name for child in takers if child.ref is not None}
+        if self._connecting or not expected <= ready:
+            return
+        self._connecting = True
+        self._event("ready", "components")
+        for spec in self.plan.connections:
+            self._add(spec.name, "connection", spec)
+
+    # ── dying ───────────────────────────────────────────────────────────────────────────────────
+
+    def on_ActorFailed(self, message: ActorFailed, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is None:
+            return
+        child.stopping = True
+        child.enter("failed", message.message)
+        self._event("failed", child.name, message.message)
+        self._answer(child, Refused(message.message))
+        if child.address is not None:
+            self.send(child.address, ActorExitRequest())
+
+    def on_ChildActorExited(self, message: Any, sender: ActorAddress) -> None:
+        # It can come twice, or for a child that was replaced: then no child has the address.
+        for child in list(self.children.values()):
+            if child.address is not None and child.address == message.childAddress:
+                self._exited(child)
+                return
+
+    def _exited(self, child: Child) -> None:
+        lost, child.ref, child.address, child.pid = child.ref, None, None, 0
+        if lost is not None:
+            for other in self._living():
+                self._tell(other, ActorLost(lost.name, lost.incarnation))
+        if self.stopping is not None:
+            self._stopped_when_empty()
+        elif child.stopping:
+            self._gone(child)
+        else:
+            self._died(child)
+
+    def _gone(self, child: Child) -> None:
+        """It stopped because it was to, or because it can't do its work."""
+        if child.state != "failed":
+            self._event("stopped", child.name)
+            del self.children[child.name]
+        router = self.children["router"].ref
+        if isinstance(child.spec, ComponentSpec) and router is not None:
+            reference = child.spec.reference
+            mates = [child.spec for child in self._living("component")]
+            if not any(isinstance(s, ComponentSpec) and s.reference == reference for s in mates):
+                self.send(router.address, DismissComponent(reference, f"{child.name} is stopped"))
+        self._answer(child, Done(child.name))
+
+    def _died(self, child: Child) -> None:
+        alive = time.time() - child.born
+        child.failures = 1 if alive >= STEADY else child.failures + 1
+        child.restarts += 1
+        delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
+        child.enter("restarting", f"it died after {alive:.1f} s")
+        logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
+        self._event("died", child.name, f"restarting in {delay:.2f} s")
+        self.driver.loop.call_later(delay, self._restart, child)
+
+    def _restart(self, child: Child) -> None:
+        if self.stopping is None and self.children.get(child.name) is child:
+            self._start(child)
+
+    def on_PoisonMessage(self, message: Any, sender: ActorAddress) -> None:
+        logger.error("a message could not be delivered: %s", type(message.poisonMessage).__name__)
+
+    # ── hearing ─────────────────────────────────────────────────────────────────────────────────
+
+    def on_ConnectionProgressed(self, message: ConnectionProgressed, sender: ActorAddress) -> None:
+        self._event(f"step {message.step}", message.name, message.detail, message.seconds)
+
+    def on_ConnectionChanged(self, message: ConnectionChanged, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is None or (child.ref and child.ref.incarnation != message.incarnation):
+            return
+        child.enter(message.state, message.detail)
+        self._event(message.state, message.name, message.detail, message.retry_in, message.remedy)
+
+    def _event(
+        self,
+        kind: str,
+        name: str,
+        detail: str = "",
+        seconds: float | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self._number += 1
+        self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
+
+    # ── telling ─────────────────────────────────────────────────────────────────────────────────
+
+    def on_GetEvents(self, message: GetEvents, sender: ActorAddress) -> None:
+        self.send(sender, Events(tuple(e for e in self.events if e.number > message.after)))
+
+    def on_ListActors(self, message: ListActors, sender: ActorAddress) -> None:
+        me = ActorRow(
+            name=self.name,
+            kind=self.kind,
+            parent=None,
+            address=str(self.myAddress),
+            pid=os.getpid(),
+            state="stopping" if self.stopping else "running",
+            since=self.started_at,
+            restarts=0,
+        )
+        rows = [self._row(child) for child in self.children.values()]
+        self.send(sender, ActorList((me, *rows)))
+
+    def _row(self, child: Child) -> ActorRow:
+        return ActorRow(
+            name=child.name,
+            kind=child.kind,
+            parent=self.name,
+            address=str(child.ref.address) if child.ref else "",
+            pid=child.pid,
+            state=child.state,
+            since=child.since,
+            restarts=child.restarts,
+            detail=child.detail,
+        )
+
+    def on_InspectActor(self, message: InspectActor, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if message.name == self.name:
+            super().on_InspectActor(message, sender)
+        elif child is None:
+            self.send(sender, Refused(f"there is no actor {message.name!r}", self._known()))
+        elif child.ref is None:
+            self.send(sender, Refused(f"{message.name} is {child.state}: {child.detail}"))
+        else:
+            self._token += 1
+            self.inspections[self._token] = sender
+            self.send(child.ref.address, InspectActor(message.name, self._token))
+            self.driver.loop.call_later(60, self.inspections.pop, self._token, None)
+
+    def on_ActorInspected(self, message: ActorInspected, sender: ActorAddress) -> None:
+        asker = self.inspections.pop(message.token, None)
+        child = self.children.get(message.name)
+        if asker is not None and child is not None:
+            facts = {**message.facts, "restarts": child.restarts}
+            self.send(asker, ActorInspected(message.name, 0, facts))
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "children": len(self.children),
+            "restarts": sum(child.restarts for child in self.children.values()),
+            "events": self._number,
+        }
+
+    def _known(self) -> str:
+        return "known are " + ", ".join([self.name, *self.children])
+
+    # ── steering ────────────────────────────────────────────────────────────────────────────────
+
+    def on_SpawnComponent(self, message: SpawnComponent, sender: ActorAddress) -> None:
+        spec = message.spec
+        if spec.name in self.children or spec.name == self.name:
+            reason = f"there is an actor {spec.name!r} already"
+            self.send(sender, Refused(reason, "choose another with --name"))
+            return
+        self._add(spec.name, "component", spec).waiters.append(sender)
+
+    def on_StopActor(self, message: StopActor, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is None and message.name != self.name:
+            self.send(sender, Refused(f"there is no actor {message.name!r}", self._known()))
+        elif child is None or child.kind == "router":
+            reason = f"{message.name} can't be stopped alone"
+            self.send(sender, Refused(reason, "stop the whole system: emp-admin stop"))
+        elif child.address is None:
+            child.stopping = True
+            del self.children[child.name]
+            self.send(sender, Done(child.name))
+        else:
+            child.stopping = True
+            child.waiters.append(sender)
+            closing = child.kind == "connection"
+            stop = CloseConnection(CLOSE_GRACE) if closing else ActorExitRequest()
+            self.send(child.address, stop)
+
+    def on_Done(self, message: Done, sender: ActorAddress) -> None:
+        """A connection has said good-bye."""
+        child = self.children.get(message.detail)
+        if child is not None and child.address is not None:
+            self.send(child.address, ActorExitRequest())
+
+    def _answer(self, child: Child, answer: Done | Refused) -> None:
+        waiters, child.waiters = child.waiters, []
+        for waiter in waiters:
+            self.send(waiter, answer)
+
+    # ── stopping ────────────────────────────────────────────────────────────────────────────────
+
+    def on_StopSystem(self, message: StopSystem, sender: ActorAddress) -> None:
+        """Connections first, then those whom they feed."""
+        again = self.stopping is not None
+        self.stopping = sender
+        if again:
+            return
+        for child in self._living("connection"):
+            self._tell(child, CloseConnection(message.grace))
+        self.driver.loop.call_later(message.grace + EXIT_GRACE, self._exit_all)
+        self._stopped_when_empty()
+
+    def _stopped_when_empty(self) -> None:
+        if not self._living("connection"):
+            self._exit_all()
+        if not self._living():
+            self._say_stopped()
+
+    def _exit_all(self) -> None:
+        living = list(self._living())
+        for child in living:
+            if not child.stopping:
+                child.stopping = True
+                self._tell(child, ActorExitRequest())
+        if living:
+            self.driver.loop.call_later(EXIT_GRACE, self._say_stopped)
+
+    def _say_stopped(self) -> None:
+        if self.stopping is not None:
+            self.send(self.stopping, Done("stopped"))
+
+    def _tell(self, child: Child, message: object) -> None:
+        if child.address is not None:
+            self.send(child.address, message)
+
+    def _living(self, kind: str | None = None) -> Iterable[Child]:
+        return [
+            child
+            for child in self.children.values()
+            if child.address is not None and kind in (None, child.kind)
+        ]

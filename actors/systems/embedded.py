@@ -1,0 +1,169 @@
+"""The embedded system: all actors in one process, on one asyncio loop.
+
+A subclass of Thespian's simpleSystemBase. Mailboxes are one deque, drained by `loop.call_soon`;
+timers
+are the loop's. Nothing to install or start: development, tests and small services use this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+from types import SimpleNamespace
+
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ActorSystem,
+    ActorSystemMessage,
+    WakeupMessage,
+)
+from thespian.system.simpleSystemBase import ActorSystemBase, PendingSend
+
+TURN = 256
+"""Messages per turn of the loop. Then sockets and timers have their turn, however full the
+mailbox."""
+
+
+class _Mailbox(deque[PendingSend]):
+    """All pending messages. Upstream appends to it in places of its own, so waking is done here."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        super().__init__()
+        self._wake = wake
+
+    def append(self, pending: PendingSend) -> None:
+        super().append(pending)
+        self._wake()
+
+
+class EmbeddedBase(ActorSystemBase):
+    """The system base; made inside a running loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._awake = False
+        self._quiet: asyncio.Future[None] | None = None
+        host = SimpleNamespace(
+            systemAddress=ActorAddress("/ActorSys"), capabilities={}, _systemBase=self
+        )
+        super().__init__(host, logDefs=False)
+        self._pendingSends = _Mailbox(self._wake)
+
+    async def idle(self) -> None:
+        """Wait until no message is pending."""
+        if self._pendingSends:
+            self._quiet = self._loop.create_future()
+            await self._quiet
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        # Hot path: one call per message between actors. Messages of ours to a living actor go
+        # straight
+        # to its receiveMessage, which never raises; everything else (exits, poison, status, dead
+        # letters) takes Thespian's own way.
+        mailbox, registry = self._pendingSends, self.actorRegistry
+        for _ in range(TURN):
+            if not mailbox:
+                self._awake = False
+                if self._quiet is not None and not self._quiet.done():
+                    self._quiet.set_result(None)
+                return
+            pending = mailbox.popleft()
+            target = registry.get(pending.toActor.actorAddressString)
+            if (
+                target is not None
+                and target.instance is not None
+                and not isinstance(pending.msg, ActorSystemMessage)
+            ):
+                target.instance.receiveMessage(pending.msg, pending.sender)
+            else:
+                self._runSingleSend(pending)
+        self._loop.call_soon(self._drain)
+
+    def actor_send(self, fromActor: ActorAddress, toActor: ActorAddress, msg: object) -> None:
+        self._pendingSends.append(PendingSend(fromActor, msg, toActor))
+
+    def wakeupAfter(
+        self,
+        fromActor: ActorAddress,
+        timePeriod: timedelta,
+        payload: object,
+    ) -> None:
+        def due() -> None:
+            self.actor_send(fromActor, fromActor, WakeupMessage(timePeriod, payload))
+
+        self._loop.call_later(timePeriod.total_seconds(), due)
+
+    def requester(self, receive: Callable[[object], None]) -> ActorAddress:
+        """An address outside the system; `receive(message)` gets what is sent there."""
+        self._private_count += 1
+        address = ActorAddress(f"System:Requester:{self._private_count}")
+        ref = self._newRefAndActor(self.system, self.system.systemAddress, address, _Requester)
+        ref.instance.receive = receive
+        self.actorRegistry[address.actorAddressString] = ref
+        return address
+
+    def forget(self, address: ActorAddress) -> None:
+        self.actorRegistry.pop(address.actorAddressString, None)
+
+
+class _Requester(Actor):
+    receive: Callable[[object], None]
+
+    def receiveMessage(self, message: object, sender: ActorAddress) -> None:
+        self.receive(message)
+
+
+class EmbeddedSystem:
+    """The embedded system as the outside sees it (`actors.systems.System`). Made inside a loop."""
+
+    name = "embedded"
+
+    def __init__(self) -> None:
+        self._base = EmbeddedBase()
+        self._system = ActorSystem(self._base, transientUnique=True)
+        self._created: list[ActorAddress] = []
+
+    async def create(self, actor_class: type[Actor], name: str | None = None) -> ActorAddress:
+        address: ActorAddress = self._system.createActor(actor_class, globalName=name)
+        self._created.append(address)
+        return address
+
+    def tell(self, address: ActorAddress, message: object) -> None:
+        self._base.actor_send(self._base.system.systemAddress, address, message)
+
+    async def ask(self, address: ActorAddress, message: object, timeout: float) -> object:
+        """Send `message` and wait for the first answer; `TimeoutError` after `timeout` seconds."""
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def receive(reply: object) -> None:
+            if not answer.done():
+                answer.set_result(reply)
+
+        requester = self._base.requester(receive)
+        try:
+            self._base.actor_send(requester, address, message)
+            async with asyncio.timeout(timeout):
+                return await answer
+        finally:
+            self._base.forget(requester)
+
+    async def stop(self, grace: float) -> list[str]:
+        """Exit what was created; its children follow. Nothing can be left over in one process."""
+        for address in self._created:
+            self.tell(address, ActorExitRequest())
+        async with asyncio.timeout(grace):
+            await self._base.idle()
+        self._system.shutdown()
+        return []
+
+    def kill(self) -> None:
+        """Nothing to do: the actors die with this process."""

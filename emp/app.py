@@ -1,0 +1,210 @@
+"""An application on disk: where its files are, and how they are loaded.
+
+    hack.py                       one file with `routes` and components; emp.toml beside it
+    hack/  emp.toml hack.py       the same in a folder of its own
+    myapp/ config/emp.toml        the full layout: routes in config/router.py,
+           config/router.py       components in app/components/
+           app/components/*.py
+
+Every process loads the application for itself, so nothing in it needs to pickle. What is wrong in
+it is
+a `ConfigError` with the file and line of the user's code, never a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from emp import config as configuration
+from emp.binding import bind
+from emp.config import Config
+from emp.errors import ConfigError
+from emp.routing import Routes, RouteTable, compile_routes
+
+OURS = ("emp", "actors")
+"""Top-level names that an application must not have: they would hide the framework."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A loaded application. `components` are its classes in the order of their first route."""
+
+    name: str
+    directory: Path
+    config: Config
+    routes: Routes
+    table: RouteTable
+    components: tuple[type, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of an application are, before anything is read."""
+
+    name: str
+    directory: Path
+    config_file: Path
+    module_file: Path | None
+
+
+def find(path: Path, config_file: Path | None = None) -> Layout:
+    """Find the parts of the application at `path` (a .py file or a folder).
+
+    `config_file` replaces the configuration file that would be found. Raises ConfigError.
+    """
+    path = path.resolve()
+    if path.suffix == ".py" and path.is_file():
+        return Layout(path.stem, path.parent, config_file or path.parent / "emp.toml", path)
+    if not path.is_dir():
+        raise ConfigError(
+            f"there is no application at {path}", remedy="give a folder or a .py file"
+        )
+    if (path / "config" / "emp.toml").is_file() or (path / "config" / "router.py").is_file():
+        chosen = config_file or path / "config" / "emp.toml"
+        return Layout(path.name, path, chosen, path / "config" / "router.py")
+    return Layout(path.name, path, config_file or path / "emp.toml", None)
+
+
+def load(path: Path, config_file: Path | None = None) -> App:
+    """Load the configuration, the components and the routes of the application at `path`.
+
+    Raises ConfigError (RouteError for routes), with the place in the user's files.
+    """
+    layout = find(path, config_file)
+    if not layout.config_file.is_file():
+        raise ConfigError(
+            f"there is no configuration file {layout.config_file}",
+            remedy="write it, or name another with --config FILE",
+        )
+    config = configuration.load(layout.config_file)
+    module_file = layout.module_file or layout.directory / (
+        config.app_module or f"{layout.name}.py"
+    )
+    if not module_file.is_file():
+        raise ConfigError(
+            f"the application's file {module_file} does not exist",
+            file=layout.config_file,
+            remedy='name it: [app] module = "FILE.py"',
+        )
+    name = config.app_name or layout.name
+    routes = _routes(_import(module_file, layout.directory), module_file)
+    table = _compiled(routes)
+    components = tuple(dict.fromkeys(route.component for route in table.routes))
+    return App(name, layout.directory, config, routes, table, components)
+
+
+def with_routes(app: App, extra: Iterable[tuple[str, type, str]]) -> RouteTable:
+    """The application's table with more routes after its own: (XPath, class, action) each.
+
+    Raises RouteError. The application's own routes stay as they are.
+    """
+    routes = Routes(app.routes.namespaces)
+    routes.declarations.extend(app.routes.declarations)
+    for xpath, component, action in extra:
+        routes.route(xpath).to(component, action)
+    return _compiled(routes)
+
+
+def _compiled(routes: Routes) -> RouteTable:
+    table = compile_routes(routes)
+    for route in table.routes:
+        bind(getattr(route.component, route.action), route.captures, route.source)
+    return table
+
+
+def reference(component: type) -> str:
+    """How another process finds the class: "module:Class"."""
+    return f"{component.__module__}:{component.__qualname__}"
+
+
+def resolve(text: str, directory: Path) -> type:
+    """The class that `text` ("module:Class") names, looked up in the application first.
+
+    Raises ConfigError when there is none.
+    """
+    module_name, _, class_name = text.partition(":")
+    if not module_name or not class_name:
+        raise ConfigError(f"{text!r} names no class", remedy="write module:Class")
+    _search(directory)
+    try:
+        module = sys.modules.get(module_name) or importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"{text}: {error}") from None
+    except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+        raise _fault(error, directory) from None
+    found: object = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type):
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        near = difflib.get_close_matches(class_name, classes, 1)
+        hint = f"did you mean {module_name}:{near[0]}?" if near else None
+        raise ConfigError(f"{module_name} has no class {class_name!r}", remedy=hint)
+    return found
+
+
+def _search(directory: Path) -> None:
+    for name in OURS:
+        if (directory / f"{name}.py").exists() or (directory / name / "__init__.py").exists():
+            raise ConfigError(
+                f"{directory} has a module {name!r}, which would hide the framework's own",
+                remedy="rename it",
+            )
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
+
+
+def _import(file: Path, directory: Path) -> ModuleType:
+    """Import `file` under its name below `directory`, once in each process."""
+    _search(directory)
+    name = ".".join(file.relative_to(directory).with_suffix("").parts)
+    loaded = sys.modules.get(name)
+    if loaded is not None and Path(getattr(loaded, "__file__", None) or "").resolve() == file:
+        return loaded
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError("cannot be loaded as Python", file=file)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except ConfigError:
+        del sys.modules[name]
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+        del sys.modules[name]
+        raise _fault(error, directory) from None
+    return module
+
+
+def _fault(error: Exception, directory: Path) -> ConfigError:
+    """What the user's code did wrong, at the innermost line of it that is the user's own."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return ConfigError(f"syntax error: {error.msg}", file=error.filename, line=error.lineno)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(directory)]
+    place = (own or frames)[-1]
+    remedy = None
+    if isinstance(error, (AttributeError, NameError)) and error.name:
+        known = dir(getattr(error, "obj", None))
+        near = difflib.get_close_matches(error.name, known, 1)
+        remedy = f"did you mean {near[0]!r}?" if near else None
+    return ConfigError(
+        f"{type(error).__name__}: {error}", file=place.filename, line=place.lineno, remedy=remedy
+    )
+
+
+def _routes(module: ModuleType, file: Path) -> Routes:
+    routes = getattr(module, "routes", None)
+    if not isinstance(routes, Routes):
+        raise ConfigError(
+            "has no `routes`", file=file, remedy="write routes = Routes() and add routes to it"
+        )
+    return routes

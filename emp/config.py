@@ -1,0 +1,351 @@
+"""The configuration file: what it may say, and what it means.
+
+`config/emp.toml` (or `emp.toml` beside a one-file app) is TOML. Every key is in `SCHEMA`; a key
+that is
+not there, or a value of the wrong kind, is a `ConfigError` with file and line, and with the nearest
+right key. Nothing here opens a socket or a log.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from emp.errors import ConfigError, JIDError
+from emp.jid import JID
+
+SystemName = Literal["embedded", "multiproc"]
+ConnectionKind = Literal["component", "client"]
+
+STANZA_BYTES = 262_144
+"""Largest stanza accepted, in bytes: what Prosody and ejabberd accept from clients by default."""
+
+CONNECT_TIMEOUT = 30.0
+"""Seconds for each step of connecting: a server that is slower than that is not working."""
+
+KEEPALIVE = 60.0
+"""Seconds of silence before a whitespace ping: below the idle limits of common NAT boxes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """One connection of the configuration file, `[connections.NAME]`.
+
+    `host` is the XMPP domain: the account's for a client, the component's own for XEP-0114.
+    `server`
+    and `port` say where to connect when that is not what DNS says. Times are in seconds.
+    """
+
+    name: str
+    host: str
+    kind: ConnectionKind = "component"
+    node: str | None = None
+    password: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    server: str | None = None
+    port: int | None = None
+    resource: str | None = None
+    tls: Literal["required", "none"] = "required"
+    ca_file: Path | None = None
+    mechanisms: tuple[str, ...] | None = None
+    connect_timeout: float = CONNECT_TIMEOUT
+    keepalive: float = KEEPALIVE
+    stanza_bytes: int = STANZA_BYTES
+
+    @property
+    def address(self) -> str:
+        """The bare JID that this connection speaks for."""
+        return f"{self.node}@{self.host}" if self.node else self.host
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration file, checked. `file` is None for a configuration made in code."""
+
+    connections: tuple[ConnectionSettings, ...] = ()
+    app_name: str | None = None
+    app_module: str | None = None
+    system: SystemName = "embedded"
+    system_port: int | None = None
+    log_level: str = "info"
+    file: Path | None = None
+
+
+# ── the schema ──────────────────────────────────────────────────────────────────────────────────
+
+Rule = Callable[[Any], Any]
+"""Takes a TOML value, gives what the program works with, or raises ValueError saying what is
+wanted."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a text that is not empty")
+    return value
+
+
+def _domain(value: Any) -> str:
+    try:
+        jid = JID.parse(_text(value))
+    except JIDError as error:
+        raise ValueError(f"must be an XMPP domain: {error}") from None
+    if jid.local or jid.resource:
+        raise ValueError("must be an XMPP domain without user name and resource")
+    return jid.domain
+
+
+def _node(value: Any) -> str:
+    try:
+        return JID(_text(value), "localhost").local or ""
+    except JIDError as error:
+        raise ValueError(f"must be the user name of a JID: {error}") from None
+
+
+def _number(low: float, high: float, unit: str) -> Rule:
+    def rule(value: Any) -> float:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not low <= value <= high
+        ):
+            raise ValueError(f"must be a number of {unit} from {low:g} to {high:g}")
+        return float(value)
+
+    return rule
+
+
+def _whole(low: int, high: int, what: str) -> Rule:
+    def rule(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"must be {what} from {low} to {high}")
+        return value
+
+    return rule
+
+
+def _one_of(*words: str) -> Rule:
+    def rule(value: Any) -> str:
+        if value not in words:
+            hint = _nearest(str(value), words)
+            raise ValueError(
+                f"must be {_or(words)}" + (f" (did you mean {hint!r}?)" if hint else "")
+            )
+        return str(value)
+
+    return rule
+
+
+def _mechanisms(value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        raise ValueError('must be a SASL mechanism or a list of them, such as ["SCRAM-SHA-256"]')
+    for name in names:
+        _one_of(*MECHANISMS)(name)
+    return tuple(names)
+
+
+MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
+
+SCHEMA: dict[str, dict[str, Rule]] = {
+    "app": {"name": _text, "module": _text},
+    "system": {"base": _one_of("embedded", "multiproc"), "port": _whole(1, 65535, "a port")},
+    "log": {"level": _one_of("debug", "info", "warning", "error")},
+    "connections": {
+        "kind": _one_of("component", "client"),
+        "node": _node,
+        "host": _domain,
+        "password": _text,
+        "password_file": _text,
+        "password_env": _text,
+        "secret": _text,
+        "secret_file": _text,
+        "secret_env": _text,
+        "authentication": _mechanisms,
+        "server": _text,
+        "port": _whole(1, 65535, "a port"),
+        "resource": _text,
+        "tls": _one_of("required", "none"),
+        "ca_file": _text,
+        "connect_timeout": _number(0.1, 600, "seconds"),
+        "keepalive": _number(0, 86400, "seconds"),
+        "stanza_bytes": _whole(10_000, 16_777_216, "a number of bytes"),
+    },
+}
+"""Section → key → rule. `connections` holds one table per connection, each with these keys."""
+
+_NEEDED = {"client": ("node", "password"), "component": ("secret",)}
+_MISPLACED = {"client": ("secret",), "component": ("node", "password", "resource")}
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a configuration file.
+
+    `password_file` and `ca_file` are relative to the file's folder; `password_env` names a
+    variable of
+    `environ`. Raises `ConfigError` with file and line.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except FileNotFoundError:
+        raise ConfigError("no such configuration file", file=str(file)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot be read: {error}", file=str(file)) from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        raise ConfigError(
+            f"not valid TOML: {error}", file=str(file), line=int(line[1]) if line else None
+        ) from None
+    return _Reader(file, text, environ).config(data)
+
+
+class _Reader:
+    """One pass over one file: knows the text, so that every complaint can name its line."""
+
+    def __init__(self, file: Path, text: str, environ: Mapping[str, str]) -> None:
+        self.file, self.lines, self.environ = file, text.splitlines(), environ
+
+    def config(self, data: dict[str, Any]) -> Config:
+        for name, value in data.items():
+            self.known(name, SCHEMA, "section", ())
+            if not isinstance(value, dict):
+                raise self.error(f"{name!r} must be a section: write [{name}]", (name,))
+        app = self.section(data, "app")
+        system = self.section(data, "system")
+        connections = data.get("connections", {})
+        return Config(
+            connections=tuple(self.connection(name, table) for name, table in connections.items()),
+            app_name=app.get("name"),
+            app_module=app.get("module"),
+            system=system.get("base", "embedded"),
+            system_port=system.get("port"),
+            log_level=self.section(data, "log").get("level", "info"),
+            file=self.file,
+        )
+
+    def section(self, data: dict[str, Any], name: str) -> dict[str, Any]:
+        return self.table(data.get(name, {}), SCHEMA[name], (name,))
+
+    def table(
+        self, table: dict[str, Any], rules: Mapping[str, Rule], path: tuple[str, ...]
+    ) -> dict[str, Any]:
+        checked = {}
+        for key, value in table.items():
+            self.known(key, rules, "key", path)
+            try:
+                checked[key] = rules[key](value)
+            except ValueError as error:
+                raise self.error(f"{key} {error}", (*path, key)) from None
+        return checked
+
+    def connection(self, name: str, table: Any) -> ConnectionSettings:
+        path = ("connections", name)
+        if not isinstance(table, dict):
+            hint = f"write [connections.NAME] above {name!r}"
+            raise self.error(f"connections holds one table per connection: {hint}", path)
+        keys = self.table(table, SCHEMA["connections"], path)
+        kind: ConnectionKind = keys.get("kind", "component")
+        for word in ("password", "secret"):
+            self.secret(word, keys, path)
+        for key in ("host", *_NEEDED[kind]):
+            if key not in keys:
+                alternatives = f" ({key}_file or {key}_env do as well)" if key in SECRETS else ""
+                raise self.error(f"{key} is missing for kind = {kind!r}{alternatives}", path)
+        for key in _MISPLACED[kind]:
+            if key in keys:
+                raise self.error(
+                    f"{key} has no meaning for kind = {kind!r}",
+                    (*path, key),
+                    'write kind = "client" for a client account'
+                    if kind == "component"
+                    else 'write kind = "component" for an XEP-0114 component',
+                )
+        if "ca_file" in keys:
+            keys["ca_file"] = self.beside(keys["ca_file"])
+            if not keys["ca_file"].is_file():
+                raise self.error(
+                    f"ca_file {keys['ca_file']} does not exist",
+                    (*path, "ca_file"),
+                    "name the file of the authority to trust; for the development server, "
+                    "start `emp server` once",
+                )
+        keys["mechanisms"] = keys.pop("authentication", None)
+        return ConnectionSettings(name=name, **keys)
+
+    def secret(self, word: str, keys: dict[str, Any], path: tuple[str, ...]) -> None:
+        """Turn WORD_file and WORD_env into WORD."""
+        given = [key for key in (word, f"{word}_file", f"{word}_env") if key in keys]
+        if len(given) > 1:
+            raise self.error(f"{' and '.join(given)}: only one of them, please", (*path, given[1]))
+        if f"{word}_file" in keys:
+            source = self.beside(keys.pop(f"{word}_file"))
+            try:
+                keys[word] = source.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                raise self.error(
+                    f"{word}_file cannot be read: {error}", (*path, given[0])
+                ) from None
+        elif f"{word}_env" in keys:
+            variable = keys.pop(f"{word}_env")
+            if not self.environ.get(variable):
+                raise self.error(
+                    f"{word}_env: the environment has no {variable}", (*path, given[0])
+                )
+            keys[word] = self.environ[variable]
+
+    def beside(self, name: str) -> Path:
+        return (self.file.parent / Path(name).expanduser()).resolve()
+
+    def known(
+        self, name: str, words: Mapping[str, object], what: str, path: tuple[str, ...]
+    ) -> None:
+        if name in words:
+            return
+        hint = _nearest(name, words)
+        where = f" in [{'.'.join(path)}]" if path else ""
+        raise self.error(
+            f"unknown {what} {name!r}{where}",
+            (*path, name),
+            f"did you mean {hint!r}?" if hint else f"known are {', '.join(sorted(words))}",
+        )
+
+    def error(self, message: str, path: tuple[str, ...], remedy: str | None = None) -> ConfigError:
+        return ConfigError(message, file=str(self.file), line=self.line(path), remedy=remedy)
+
+    def line(self, path: tuple[str, ...]) -> int | None:
+        """The line where `path` begins: its [table] header, or its key below that header."""
+        header: tuple[str, ...] = ()
+        found = None
+        for number, line in enumerate(self.lines, 1):
+            if table := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
+                header = tuple(part.strip(" \"'") for part in table[1].split("."))
+                if header == path[: len(header)]:
+                    found = number
+                if header == path:
+                    return number
+            elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
+                keys = tuple(part.strip("\"'") for part in key[1].split("."))
+                if (*header, *keys) == path:
+                    return number
+        return found
+
+
+SECRETS = ("password", "secret")
+
+
+def _nearest(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str | None:
+    return next(iter(difflib.get_close_matches(word, list(words), 1, 0.6)), None)
+
+
+def _or(words: tuple[str, ...]) -> str:
+    quoted = [f'"{word}"' for word in words]
+    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))

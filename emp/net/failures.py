@@ -1,0 +1,113 @@
+"""From what went wrong to ConnectionFailed: at which step, why, and whether trying again helps."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from emp.config import ConnectionSettings
+from emp.errors import (
+    AuthenticationError,
+    ConnectionFailed,
+    EmpError,
+    RemoteProtocolError,
+    StreamError,
+)
+
+STEPS: Final = ("resolve", "connect", "secure", "authenticate", "bind", "presence")
+"""The way to a stream, in order. A component has no "secure" and no "presence"."""
+
+ESTABLISHED: Final = "stream"
+"""The `step` of a failure that ends a stream after all steps were done."""
+
+PEER_TEXT = 300
+"""Characters of a peer's explanation that we pass on: enough for two sentences."""
+
+_TRANSIENT_SASL = {"temporary-auth-failure", "aborted"}
+"""RFC 6120 §6.5: all other SASL failures repeat themselves until someone changes something."""
+
+_PERMANENT_STREAM = {"host-unknown", "conflict", "not-authorized"}
+"""RFC 6120 §4.9.3: the server would say the same again. Conflict: somebody took our place, and
+coming back would push them out in turn."""
+
+
+def failed(error: EmpError, step: str, settings: ConnectionSettings, peer: str) -> ConnectionFailed:
+    """The failure for what the engine reported while `step` was under way; the cause is kept.
+
+    `peer` says where we are connected to.
+    """
+    failure = _translate(error, step, settings, peer)
+    failure.__cause__ = error
+    return failure
+
+
+def _translate(
+    error: EmpError, step: str, settings: ConnectionSettings, peer: str
+) -> ConnectionFailed:
+    if isinstance(error, AuthenticationError):
+        return _authentication(error, settings, peer)
+    if isinstance(error, StreamError):
+        return _stream_error(error, step, settings, peer)
+    if isinstance(error, RemoteProtocolError):
+        return ConnectionFailed(step, f"{peer} broke the protocol: {_one_line(error)}")
+    return ConnectionFailed(step, str(error))
+
+
+def _authentication(
+    error: AuthenticationError, settings: ConnectionSettings, peer: str
+) -> ConnectionFailed:
+    if error.condition == "encryption-required":  # the engine's word for a server without TLS
+        return ConnectionFailed(
+            "secure",
+            f"{peer} does no TLS: {_one_line(error.text)}",
+            permanent=True,
+            remedy='the server must offer STARTTLS, or tls = "none" must allow clear text',
+        )
+    remedy = _credentials(settings)
+    if error.condition == "invalid-mechanism":
+        remedy = "authentication = must allow one that the server offers"
+    return ConnectionFailed(
+        "authenticate",
+        f"{settings.address} at {peer}: {_one_line(error)}",
+        permanent=error.condition not in _TRANSIENT_SASL,
+        remedy=remedy,
+    )
+
+
+def _stream_error(
+    error: StreamError, step: str, settings: ConnectionSettings, peer: str
+) -> ConnectionFailed:
+    refused = error.condition == "not-authorized" and step != ESTABLISHED
+    remedy = {
+        "host-unknown": f"check host = {settings.host!r}, or server = and port =",
+        "conflict": f"somebody else is connected as {settings.address}",
+        "not-authorized": _credentials(settings) if refused else None,
+    }.get(error.condition)
+    elsewhere = f", and names {_one_line(error.other_host)}" if error.other_host else ""
+    return ConnectionFailed(
+        "authenticate" if refused else step,
+        f"{peer} ended the stream: {_one_line(error)}{elsewhere}",
+        permanent=error.condition in _PERMANENT_STREAM,
+        remedy=remedy,
+    )
+
+
+def _one_line(words: object) -> str:
+    """What a peer says, fit for a terminal and a log: one line of printable characters."""
+    line = " ".join(str(words).split())[:PEER_TEXT]
+    return "".join(character if character.isprintable() else "?" for character in line)
+
+
+def _credentials(settings: ConnectionSettings) -> str:
+    if settings.kind == "component":
+        return f"check secret = against what the server has for {settings.host}"
+    return f"check node = {settings.node!r} and password ="
+
+
+def os_reason(error: OSError) -> str:
+    """An error of the operating system in words, the same on every event loop."""
+    if isinstance(error, TimeoutError) and not error.errno:
+        return "no answer in time"
+    name = errno.errorcode.get(error.errno or 0)
+    return os.strerror(error.errno).lower() if name and error.errno else str(error)

@@ -1,0 +1,267 @@
+"""Keyword conditions of a route: `from_="bar@localhost"`, `type="chat"`, `body=re.compile("^!")`.
+
+Each is two things that mean the same: a check in Python on the stanza's envelope, which costs a
+tenth of what XPath would, and an XPath predicate, for people and for the tests that hold one
+against the other.
+
+    from_, to    "bar@localhost"        that address with any resource or none
+                 "bar@localhost/x"      exactly that full address
+                 "localhost"            the domain itself, with any resource or none; not its users
+                 "@localhost"           every user of the domain, not the domain itself
+    type         "chat"                 an absent type is "normal" (message), "available" (presence)
+    id_          "x1"                   exactly
+    body, subject, thread               exactly the text of such a child (of any, if there are many)
+    all          re.compile("…")        found somewhere in the text; an absent text never matches,
+                                        nor does one longer than emp.routing.regex.MAX_INPUT
+
+Addresses are compared after normalisation (RFC 7622): "BAR@localhost" is the same user. A domain
+does not stand for its users, unlike in XEP-0191 §5: there a wider match blocks more, here it
+would give a stranger the routes of an administrator.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from emp import ns
+from emp.errors import FORBIDDEN_CHARACTERS, JIDError, RouteError
+from emp.jid import JID
+from emp.routing import regex
+from emp.routing.functions import bare, full
+from emp.routing.xpath import quote
+from emp.stanza import Stanza
+from emp.xml import Element
+
+Check: TypeAlias = Callable[[Stanza], bool]
+Wanted: TypeAlias = str | JID | re.Pattern[str]
+
+# RFC 6120 §8.2.3, RFC 6121 §5.2.2 and §4.7.1, with what an absent type means.
+TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "message": ("normal", "chat", "groupchat", "headline", "error"),
+    "presence": (
+        "available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed",
+        "probe", "error",
+    ),
+    "iq": ("get", "set", "result", "error"),
+}  # fmt: skip
+DEFAULT_TYPE: Final[Mapping[str, str]] = {"message": "normal", "presence": "available", "iq": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition on a stanza.
+
+    xpath: the same as a predicate, without brackets; check: the same in Python, None where
+    `index` says all; index: (field, value) with field "type" or "sender", which the route table
+    finds by key instead of by checking.
+    """
+
+    xpath: str
+    check: Check | None
+    index: tuple[str, str] | None = None
+
+
+def condition(field: str, wanted: object, kind: str | None) -> Condition:
+    """The condition for one keyword. kind: that of the route's stanzas, None for all.
+
+    Raises RouteError for a value that can never be met.
+    """
+    if isinstance(wanted, JID) and field in ("from_", "to"):
+        wanted = str(wanted)
+    if isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, str):
+        regex.refuse_explosive(wanted)
+        _refuse_forbidden(field, wanted.pattern)
+        return _PATTERNS[field](field, wanted, kind)
+    if not isinstance(wanted, str):
+        raise RouteError(
+            f"{field}= takes a text or a re.compile(…) of one, not {wanted!r:.80}",
+        )
+    _refuse_forbidden(field, wanted)
+    return _TEXTS[field](field, wanted, kind)
+
+
+def attribute_condition(name: str, value: str, kind: str | None) -> Condition | None:
+    """The condition for the XPath `@name='value'`, None where only XPath itself is exact: for
+    attributes outside the envelope, and where the envelope has a default for the absent."""
+    slot = _SLOTS.get(name)
+    if slot is None or not value or (name == "type" and value in _defaults(kind).values()):
+        return None
+    index = ("type", value) if name == "type" else None
+    return Condition(f"@{name}={quote(value)}", None if index else _equals(slot, value), index)
+
+
+_SLOTS: Final = {"type": "type", "id": "id", "from": "from_text", "to": "to_text"}
+
+
+def _refuse_forbidden(field: str, text: str) -> None:
+    if FORBIDDEN_CHARACTERS.search(text):
+        raise RouteError(f"{field}= holds characters that XML does not have: {text!r:.80}")
+
+
+# -- type -----------------------------------------------------------------------------------------
+
+
+def _defaults(kind: str | None) -> Mapping[str, str]:
+    return DEFAULT_TYPE if kind is None else {kind: DEFAULT_TYPE[kind]}
+
+
+def _or_absent(xpath: str, kind: str | None, matches: Callable[[str], bool]) -> str:
+    """The predicate widened by the kinds whose absent (or empty) type matches too."""
+    for each, default in _defaults(kind).items():
+        if matches(default):
+            absent = "string(@type)=''"
+            xpath += f" or {absent}" if kind else f" or (self::{each} and {absent})"
+    return xpath
+
+
+def _type(field: str, wanted: str, kind: str | None) -> Condition:
+    known = TYPES[kind] if kind else sorted({name for names in TYPES.values() for name in names})
+    if wanted not in known:
+        near = difflib.get_close_matches(wanted, known, 1)
+        raise RouteError(
+            f"there is no {kind or 'stanza'} of type {wanted!r}",
+            remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}",
+        )
+    xpath = _or_absent(f"@type={quote(wanted)}", kind, lambda default: default == wanted)
+    return Condition(xpath, None, ("type", wanted))
+
+
+def _type_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
+    def matches(text: str) -> bool:
+        return regex.found(wanted, text)
+
+    xpath = _or_absent(f"@type[.!=''][{_re_test(wanted)}]", kind, matches)
+    return Condition(xpath, lambda stanza: matches(stanza.type))
+
+
+# -- other attributes -----------------------------------------------------------------------------
+
+
+def _address(field: str, wanted: str, kind: str | None) -> Condition:
+    attribute = "from" if field == "from_" else "to"
+    try:
+        jid = JID.parse(wanted.removeprefix("@"))
+        if wanted.startswith("@") and str(jid) != jid.domain:
+            raise JIDError("after the @ stands more than a domain")
+    except JIDError as error:
+        raise RouteError(
+            f"{field}={wanted!r} is not an address: {error}",
+            remedy="Write user@domain, user@domain/resource, domain, or @domain for all its users",
+        ) from None
+    slot = _SLOTS[attribute]
+    if wanted.startswith("@"):
+        xpath = f"jid:local(@{attribute}) and jid:domain(@{attribute})={quote(jid.domain)}"
+        return Condition(xpath, _user_of(slot, jid.domain))
+    name = str(jid.bare)
+    if jid.is_bare:
+        xpath = f"jid:bare(@{attribute})={quote(name)}"
+        if field == "from_":
+            return Condition(xpath, None, ("sender", name))
+        return Condition(xpath, _has_bare(slot, name))
+    xpath = f"jid:full(@{attribute})={quote(str(jid))}"
+    index = ("sender", name) if field == "from_" else None
+    return Condition(xpath, _has_full(slot, str(jid)), index)
+
+
+def _has_bare(slot: str, wanted: str) -> Check:
+    def check(stanza: Stanza) -> bool:
+        text: str | None = getattr(stanza, slot)
+        # Most texts are normalised, and then no JID has to be made.
+        return text is not None and (text.partition("/")[0] == wanted or bare(text) == wanted)
+
+    return check
+
+
+def _has_full(slot: str, wanted: str) -> Check:
+    def check(stanza: Stanza) -> bool:
+        text: str | None = getattr(stanza, slot)
+        return text is not None and (text == wanted or full(text) == wanted)
+
+    return check
+
+
+def _user_of(slot: str, domain: str) -> Check:
+    def check(stanza: Stanza) -> bool:
+        text: str | None = getattr(stanza, slot)
+        if text is None:
+            return False
+        _, at, after = bare(text).partition("@")
+        return bool(at) and after == domain
+
+    return check
+
+
+def _equals(slot: str, wanted: str) -> Check:
+    return lambda stanza: getattr(stanza, slot) == wanted
+
+
+def _id(field: str, wanted: str, kind: str | None) -> Condition:
+    return Condition(f"@id={quote(wanted)}", _equals("id", wanted))
+
+
+def _attribute_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
+    attribute = field.removesuffix("_")
+    slot = _SLOTS[attribute]
+    return Condition(
+        f"@{attribute}[{_re_test(wanted)}]",
+        lambda stanza: regex.found(wanted, getattr(stanza, slot)),
+    )
+
+
+def _re_test(pattern: re.Pattern[str]) -> str:
+    text, flags = regex.portable(pattern)
+    return f"re:test(., {quote(text)}" + (f", {quote(flags)})" if flags else ")")
+
+
+# -- children with text ---------------------------------------------------------------------------
+
+
+def _child(field: str, wanted: str, kind: str | None) -> Condition:
+    return _of_child(field, f".={quote(wanted)}", kind, lambda text: text == wanted)
+
+
+def _child_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
+    return _of_child(field, _re_test(wanted), kind, lambda text: regex.found(wanted, text))
+
+
+def _of_child(
+    field: str, xpath: str, kind: str | None, matches: Callable[[str], bool]
+) -> Condition:
+    if kind not in ("message", None):
+        raise RouteError(f"{field}= is for messages, not for {kind}")
+    tag = f"{{{ns.CLIENT}}}{field}"
+    return Condition(
+        f"{field}[{xpath}]",
+        lambda stanza: any(matches(_text(child)) for child in stanza.tree.iterchildren(tag)),
+    )
+
+
+def _text(element: Element) -> str:
+    """The element's text as XPath sees it, with that of its children (there should be none)."""
+    return "".join(map(str, element.itertext())) if len(element) else element.text or ""
+
+
+# The order is that of the predicates in Route.xpath, so that equal routes have equal XPath.
+_TEXTS: Final[Mapping[str, Callable[[str, str, str | None], Condition]]] = {
+    "type": _type,
+    "from_": _address,
+    "to": _address,
+    "id_": _id,
+    "body": _child,
+    "subject": _child,
+    "thread": _child,
+}
+_PATTERNS: Final[Mapping[str, Callable[[str, re.Pattern[str], str | None], Condition]]] = {
+    "type": _type_pattern,
+    "from_": _attribute_pattern,
+    "to": _attribute_pattern,
+    "id_": _attribute_pattern,
+    "body": _child_pattern,
+    "subject": _child_pattern,
+    "thread": _child_pattern,
+}
+FIELDS: Final = tuple(_TEXTS)

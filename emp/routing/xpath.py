@@ -1,0 +1,383 @@
+"""XPath 1.0 for routes: compiled by lxml, after being made to mean what a route means.
+
+Three things differ between a route and plain XPath:
+
+- names without a prefix mean jabber:client (elements only; XPath would take "no namespace");
+- the stanza is the document. So `/message` is the stanza itself and `//x` searches in it, and
+  both work although the element may stand in a longer stream;
+- all that can be wrong is found at boot: prefixes, functions, arguments, regular expressions.
+
+Text of users becomes XPath only through `quote`; XPath 1.0 has no escapes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Final
+
+from lxml import etree
+
+from emp import ns
+from emp.errors import RouteError
+from emp.routing import regex
+from emp.routing.functions import CORE, EXTENSIONS, INSTEAD, KNOWN, PREDECLARED, signature
+from emp.routing.tokens import Kind, Token, begins_step, operand_due, tokenize
+from emp.stanza import Iq, Message, Presence, Stanza
+from emp.xml import Element
+
+# Prefix of jabber:client in the text that lxml gets. Users cannot declare it.
+CLIENT_PREFIX: Final = "_client"
+
+# From the stanza these can lead out of it, into whatever it stands in.
+_OUTWARD_AXES: Final = frozenset(
+    {
+        "ancestor", "ancestor-or-self", "following", "following-sibling", "parent", "preceding",
+        "preceding-sibling",
+    }
+)  # fmt: skip
+
+# First axis of an absolute path → the same seen from the stanza. The document has one child, the
+# stanza, so positions stay what they are: /message[1] is self::message[1].
+_FROM_DOCUMENT: Final = {
+    "child": "self",
+    "descendant": "descendant-or-self",
+    "descendant-or-self": "descendant-or-self",
+}
+
+# A stanza of each kind to try a route on: wrong arguments show only when XPath is evaluated.
+_SAMPLES: Final[tuple[Stanza, ...]] = (
+    Message("b@example.org", "hello", type="chat", from_="a@example.org/x", subject="s", id="1"),
+    Presence("b@example.org", status="here", from_="a@example.org/x", id="1"),
+    Iq("get", etree.Element(f"{{{ns.PING}}}ping"), to="b@example.org", id="1"),
+)
+
+
+class Expression:
+    """One compiled expression.
+
+    text: as the user wrote it; relative: without absolute paths, so that it can be embedded;
+    tokens: those of `relative`; is_number: its value is a number, which alone in brackets would
+    be a position.
+    """
+
+    __slots__ = ("_compiled", "_outward", "is_number", "relative", "text", "tokens")
+
+    def __init__(self, text: str, namespaces: Mapping[str, str]) -> None:
+        """namespaces: prefix → URI; `re`, `jid` and `xml` need not be among them.
+
+        Raises RouteError for everything that could go wrong later.
+        """
+        self.text = text = text.strip()
+        _check_syntax(text)
+        self.relative = relativise(text)
+        self.tokens = tuple(tokenize(self.relative))
+        declared = {**namespaces, **PREDECLARED}
+        try:
+            qualified = qualify(self.relative, self.tokens, declared)
+        except RouteError as error:
+            raise RouteError(f"bad XPath {text!r}: {error.message}", remedy=error.remedy) from None
+        self._outward = any(map(_leads_outward, self.tokens))
+        self._compiled = etree.XPath(
+            qualified,
+            namespaces=declared | {CLIENT_PREFIX: ns.CLIENT},
+            extensions=EXTENSIONS,
+            regexp=False,
+            smart_strings=False,  # smart ones keep the whole stanza in memory
+        )
+        self.is_number = isinstance(self._try(), float)
+
+    def _try(self) -> Any:
+        try:
+            values = [self.evaluate(sample.tree) for sample in _SAMPLES]
+        except etree.XPathError as error:
+            raise RouteError(f"bad XPath {self.text!r}: {str(error).lower()}") from None
+        return values[0]
+
+    def evaluate(self, stanza: Element) -> Any:
+        """The value, seen from the stanza: a list of nodes, a str, a float or a bool.
+
+        Raises etree.XPathError where XPath finds a fault only now.
+        """
+        if self._outward and (stanza.getparent() is not None or stanza.tail):
+            stanza = deepcopy(stanza)
+            stanza.tail = None
+        return self._compiled(stanza)
+
+    def holds(self, stanza: Element) -> bool:
+        """The value as a truth value (XPath 1.0 §4.3). Raises like `evaluate`."""
+        value = self.evaluate(stanza)
+        return bool(value) and not (isinstance(value, float) and math.isnan(value))
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+
+def quote(text: str) -> str:
+    """An XPath expression whose value is the text. XPath has no escapes, hence the concat()."""
+    if "'" not in text:
+        return f"'{text}'"
+    if '"' not in text:
+        return f'"{text}"'
+    parts = [f"'{part}'" for part in text.split("'")]
+    return "concat({})".format(""", "'", """.join(parts))
+
+
+def _check_syntax(text: str) -> None:
+    if not text.strip():
+        raise RouteError("an empty XPath")
+    try:
+        etree.XPath(text)
+    except etree.XPathSyntaxError as error:
+        tokenize(text)  # may know better what is wrong, and where
+        raise RouteError(f"bad XPath {text!r}: {str(error).lower()}") from None
+    except ValueError:
+        raise RouteError(
+            f"bad XPath {text!r}: it holds characters that XML does not have"
+        ) from None
+
+
+# -- absolute paths -------------------------------------------------------------------------------
+
+
+def relativise(text: str) -> str:
+    """The expression with its absolute paths turned into paths from the stanza.
+
+    Raises RouteError where that cannot be done: in predicates, which look from elsewhere.
+    """
+    tokens = tokenize(text)
+    out: list[str] = []
+    done = 0  # characters of the text that are in `out`
+    depth = 0
+    for number, token in enumerate(tokens):
+        depth += (token.text == "[") - (token.text == "]")
+        if not _starts_absolute_path(tokens, number):
+            continue
+        if depth:
+            raise RouteError(
+                f"bad XPath {text!r}: a path in [brackets] may not begin with {token.text}",
+                remedy="Write .//x for what is inside, or move the condition to the stanza, as in "
+                "/message[…]",
+            )
+        out.append(text[done : token.start])
+        last = _end_of_step(tokens, number + 1)
+        out.append(_from_stanza(text, token, tokens[number + 1 : last + 1]))
+        done = _end(tokens[last])
+    return "".join(out) + text[done:]
+
+
+def _starts_absolute_path(tokens: list[Token], number: int) -> bool:
+    return tokens[number].text in ("/", "//") and operand_due(
+        tokens[number - 1] if number else None
+    )
+
+
+def _from_stanza(text: str, slash: Token, step: list[Token]) -> str:
+    """An absolute path's slash and first step, as seen from the stanza."""
+    axis, test = _split_step(step)
+    seen = _FROM_DOCUMENT.get(axis)
+    written = text[step[0].start : _end(step[-1])] if step else ""
+    rest = text[test[0].start : _end(test[-1])] if test else ""
+    if slash.text == "//":
+        everywhere = f"descendant-or-self::node()/{written}"
+        if seen is None:  # the document itself has no attributes, parents, siblings
+            return everywhere
+        if all(token.text != "[" for token in test) and axis == "child":
+            return f"descendant-or-self::{rest}"
+        return f"({seen}::{rest} | {everywhere})"
+    if not step:
+        raise RouteError(
+            f"bad XPath {text!r}: / alone is the document, and a route knows only the stanza",
+            remedy="Write . or self::node() for the stanza",
+        )
+    if seen is None:
+        raise RouteError(
+            f"bad XPath {text!r}: after / comes the stanza, not {written}",
+            remedy=f"Write {written} for what belongs to the stanza, or /message/{written}",
+        )
+    return f"{seen}::{rest}"
+
+
+def _split_step(step: list[Token]) -> tuple[str, list[Token]]:
+    """(axis, node test and predicates) of a step, abbreviations spelt out."""
+    if not step or step[0].text == ".":
+        return "self", step
+    if step[0].text == "..":
+        return "parent", step
+    if step[0].text == "@":
+        return "attribute", step[1:]
+    if step[0].kind is Kind.AXIS:
+        return step[0].text, step[2:]
+    return "child", step
+
+
+def _end_of_step(tokens: list[Token], number: int) -> int:
+    """The number of the last token of the step that begins with token `number`; where no step
+    begins, the number before."""
+    if number == len(tokens) or not begins_step(tokens[number]):
+        return number - 1
+    if tokens[number].text in (".", ".."):
+        return number
+    if tokens[number].text == "@":
+        number += 1
+    elif tokens[number].kind is Kind.AXIS:
+        number += 2
+    if tokens[number].kind is Kind.NODE_TYPE:
+        number = _closing(tokens, number + 1)
+    while number + 1 < len(tokens) and tokens[number + 1].text == "[":
+        number = _closing(tokens, number + 1)
+    return number
+
+
+def _closing(tokens: Sequence[Token], opening: int) -> int:
+    """The number of the token that closes the bracket or parenthesis."""
+    depth = 0
+    for number in range(opening, len(tokens)):
+        depth += (tokens[number].text in ("(", "[")) - (tokens[number].text in (")", "]"))
+        if depth == 0:
+            return number
+    raise AssertionError("libxml2 accepted unbalanced brackets")
+
+
+def _end(token: Token) -> int:
+    return token.start + len(token.text)
+
+
+def _leads_outward(token: Token) -> bool:
+    return token.text == ".." or (token.kind is Kind.AXIS and token.text in _OUTWARD_AXES)
+
+
+# -- names and functions --------------------------------------------------------------------------
+
+
+def qualify(text: str, tokens: Sequence[Token], namespaces: Mapping[str, str]) -> str:
+    """The expression as lxml needs it: unprefixed elements in jabber:client, texts for our
+    functions converted by string(). Checks every name.
+
+    tokens: those of the text; namespaces: prefix → URI of all that may be used.
+    Raises RouteError.
+    """
+    inserts: list[tuple[int, str]] = []
+    for number, token in enumerate(tokens):
+        if token.kind is Kind.VARIABLE:
+            raise RouteError(
+                f"there are no variables like {token.text} in routes",
+                remedy="Write the value in quotes",
+            )
+        if token.kind is Kind.FUNCTION:
+            inserts += _check_call(tokens, number, namespaces)
+        elif token.kind is Kind.NAME_TEST:
+            _check_prefix(token, namespaces)
+            if _is_unprefixed_element(tokens, number):
+                inserts.append((token.start, f"{CLIENT_PREFIX}:"))
+    return _insert(text, inserts)
+
+
+def _is_unprefixed_element(tokens: Sequence[Token], number: int) -> bool:
+    token = tokens[number]
+    if token.prefix or token.text == "*":
+        return False
+    before = tokens[number - 1].text if number else ""
+    axis = tokens[number - 2].text if before == "::" else ""
+    return before != "@" and axis not in ("attribute", "namespace")
+
+
+def _insert(text: str, inserts: Iterable[tuple[int, str]]) -> str:
+    out: list[str] = []
+    done = 0
+    for position, inserted in sorted(inserts, key=lambda insert: insert[0]):
+        out += text[done:position], inserted
+        done = position
+    return "".join(out) + text[done:]
+
+
+def _check_prefix(token: Token, namespaces: Mapping[str, str]) -> None:
+    prefix = token.prefix
+    if not prefix or prefix in namespaces:
+        return
+    # 0.5: prefixes are short, and one wrong letter of two is the usual mistake.
+    near = difflib.get_close_matches(prefix, namespaces.keys() - {"xml"}, 1, 0.5)
+    raise RouteError(
+        f"the prefix {prefix!r} is not declared",
+        remedy=(f"Did you mean {near[0]!r}? Else declare" if near else "Declare")
+        + f" it in Routes(namespaces={{{prefix!r}: '…'}})",
+    )
+
+
+def _check_call(
+    tokens: Sequence[Token], number: int, namespaces: Mapping[str, str]
+) -> list[tuple[int, str]]:
+    """Check one function call; what has to be inserted into the text for it."""
+    token = tokens[number]
+    _check_prefix(token, namespaces)
+    function = signature(namespaces[token.prefix] if token.prefix else None, token.local)
+    if function is None:
+        raise RouteError(
+            f"there is no function {token.text}()",
+            remedy=_function_remedy(token),
+        )
+    arguments = _arguments(tokens, number)
+    if len(arguments) < function.fewest or (
+        function.most is not None and len(arguments) > function.most
+    ):
+        raise RouteError(
+            f"{token.text}() takes {_span(function.fewest, function.most)}, not {len(arguments)}"
+        )
+    constants = [_constant(token, arguments[n]) for n in function.literals[: len(arguments) - 1]]
+    if constants:
+        regex.compile_pattern(*constants)
+    return [
+        insert
+        for n in function.texts
+        for insert in ((arguments[n][0].start, "string("), (_end(arguments[n][-1]), ")"))
+    ]
+
+
+def _function_remedy(token: Token) -> str:
+    if token.text in INSTEAD:
+        return f"Write {INSTEAD[token.text]}"
+    ours = {name.rpartition(":")[2]: name for name in KNOWN}
+    near = difflib.get_close_matches(token.local, ours, 1)
+    return f"Did you mean {ours[near[0]]}()?" if near else "XPath 1.0 has: " + ", ".join(CORE)
+
+
+def _span(fewest: int, most: int | None) -> str:
+    if most is None:
+        return f"{fewest} arguments or more"
+    if fewest == most:
+        return f"{fewest or 'no'} argument{'' if fewest == 1 else 's'}"
+    return f"{fewest} to {most} arguments"
+
+
+def _arguments(tokens: Sequence[Token], number: int) -> list[list[Token]]:
+    """The tokens of each argument of the call whose name is token `number`."""
+    closing = _closing(tokens, number + 1)
+    arguments: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens[number + 2 : closing]:
+        depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
+        if token.text == "," and depth == 0:
+            arguments.append([])
+        else:
+            arguments[-1].append(token)
+    return [] if arguments == [[]] else arguments
+
+
+def _constant(function: Token, argument: list[Token]) -> str:
+    """The text that an argument always has: a literal, or a concat() of literals."""
+    if (
+        len(argument) > 1
+        and argument[0].text == "concat"
+        and _closing(argument, 1) == len(argument) - 1
+    ):
+        argument = argument[2:-1:2]
+    elif len(argument) > 1:
+        argument = []
+    if not argument or any(token.kind is not Kind.LITERAL for token in argument):
+        raise RouteError(
+            f"the pattern of {function.text}() must be a 'text in quotes'",
+            remedy="A pattern that comes from a stanza would be the sender's program",
+        )
+    return "".join(token.value for token in argument)

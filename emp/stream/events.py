@@ -1,0 +1,62 @@
+"""What a stream engine reports: plain values, in the order in which things happened on the wire."""
+
+from dataclasses import dataclass
+
+from emp.errors import AuthenticationError, RemoteProtocolError, StreamError
+from emp.jid import JID
+from emp.stanza import Stanza
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOpened:
+    """The peer's stream header is complete (RFC 6120 §4.7). Fired again after every restart."""
+
+    id: str | None
+    from_: str | None
+    to: str | None
+    version: str | None
+    lang: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartTLS:
+    """The transport must send what is queued, do the TLS handshake, call `tls_established()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """SASL, or the handshake of XEP-0114, succeeded. `username` is the domain of a component."""
+
+    username: str
+    mechanism: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Stanzas may flow. `jid`: the full JID that was bound, or the domain of a component."""
+
+    jid: JID
+
+
+@dataclass(frozen=True, slots=True)
+class StanzasReceived:
+    """Complete stanzas in the order of their arrival, never an empty list."""
+
+    stanzas: list[Stanza]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamClosed:
+    """The peer closed its stream in order. Nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """The stream is over because of a fault. Nothing follows."""
+
+    error: RemoteProtocolError | StreamError | AuthenticationError
+
+
+Event = (
+    StreamOpened | StartTLS | Authenticated | Ready | StanzasReceived | StreamClosed | StreamFailed
+)

@@ -1,0 +1,114 @@
+"""The byte guard: what RFC 6120 §11 forbids never reaches libxml2.
+
+lxml's pull parser silently accepts document types, comments and processing instructions, and its
+decoder trips over some malformed UTF-8. All of that can be told from the bytes alone: after the
+stream header a raw `<` never stands in text or in an attribute value, so `<!` may only begin a
+CDATA section, `<?` may not occur at all, and `&` begins a reference to a character or to one of
+the five predefined entities (for a bare `&` libxml2 would wait in silence). Inside an open CDATA
+section all three are text.
+
+What cannot be judged yet (half of `<![CDATA[`, half of a character) is held back until the next
+call: the parser sees whole characters and whole openings only, and the rules hold whatever the
+chunks are.
+"""
+
+import re
+from typing import Final
+
+from emp.errors import RemoteProtocolError
+
+_CDATA_OPEN: Final = b"<![CDATA["
+_CDATA_CLOSE: Final = b"]]>"
+_SPECIAL: Final = re.compile(rb"<[!?]|&")
+# No character needs more digits; nor do servers write leading zeros by the dozen.
+_REFERENCE: Final = re.compile(rb"&(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9A-Fa-f]{1,10});")
+_AMPERSAND: Final = ord("&")
+_NAME_START: Final = re.compile(rb"&(?:[A-Za-z_:\x80-\xff]|\Z)")
+# A suffix that could still become what is allowed.
+_HALF_OPEN: Final = re.compile(
+    rb"(?:<(?:!(?:\[(?:C(?:D(?:A(?:T(?:A)?)?)?)?)?)?)?"
+    rb"|&(?:a(?:m(?:p)?)?|l(?:t)?|g(?:t)?|q(?:u(?:o(?:t)?)?)?|ap(?:o(?:s)?)?"
+    rb"|#(?:[0-9]{0,10}|x[0-9A-Fa-f]{0,10}))?)\Z"
+)
+_HALF_CLOSE: Final = re.compile(rb"\]\]?\Z")
+
+
+class ByteGuard:
+    """Passes on the bytes that may be parsed, and says when none may follow any more."""
+
+    __slots__ = ("_cdata", "_held", "fault")
+
+    def __init__(self) -> None:
+        self._held = b""
+        self._cdata = False  # inside a CDATA section
+        self.fault: RemoteProtocolError | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether something waits for its other half."""
+        return bool(self._held)
+
+    def pass_(self, data: bytes) -> bytes:
+        """The bytes that may be parsed now; with `fault` set, those before the fault."""
+        if self._held:
+            data = self._held + data
+            self._held = b""
+        # Each of these tests is a few microseconds for 64 KiB, where a decoder costs fifty.
+        if not data.isascii():
+            data = self._utf8(data)
+        if self._cdata or b"!" in data or b"?" in data or b"&" in data or data.endswith(b"<"):
+            data = self._markup(data)
+        return data
+
+    def _utf8(self, data: bytes) -> bytes:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            if error.reason == "unexpected end of data":
+                self._held = data[error.start :]
+            else:
+                self.fault = RemoteProtocolError("bad-format", "not UTF-8")
+            return data[: error.start]
+        return data
+
+    def _markup(self, data: bytes) -> bytes:
+        at = 0
+        while True:
+            if self._cdata:
+                at = data.find(_CDATA_CLOSE, at)
+                if at < 0:
+                    return self._hold(data, _HALF_CLOSE)
+                self._cdata = False
+                at += len(_CDATA_CLOSE)
+            special = _SPECIAL.search(data, at)
+            if special is None:
+                return self._hold(data, _HALF_OPEN)
+            at = special.start()
+            if data.startswith(_CDATA_OPEN, at):
+                self._cdata = True
+                at += len(_CDATA_OPEN)
+            elif reference := _REFERENCE.match(data, at):
+                at = reference.end()
+            elif not self._held and not self.fault and _HALF_OPEN.match(data, at):
+                return self._hold(data, _HALF_OPEN)
+            else:
+                self._held = b""
+                self.fault = _fault(data, at)
+                return data[:at]
+
+    def _hold(self, data: bytes, half: re.Pattern[bytes]) -> bytes:
+        # With half a character after it, the suffix cannot become an opening.
+        if self._held or self.fault or not (match := half.search(data)):
+            return data
+        self._held = data[match.start() :]
+        return data[: match.start()]
+
+
+def _fault(data: bytes, at: int) -> RemoteProtocolError:
+    if data[at] != _AMPERSAND:
+        return RemoteProtocolError(
+            "restricted-xml", "no comment, document type or processing instruction"
+        )
+    if _NAME_START.match(data, at):
+        return RemoteProtocolError("restricted-xml", "no entities but the predefined ones")
+    return RemoteProtocolError("not-well-formed", "a bare &")

@@ -1,0 +1,4 @@
+from thespian.actors import ActorSystemMessage
+
+class EndpointConnected(ActorSystemMessage):
+    def __init__(self, childInstance: int) -> None: ...

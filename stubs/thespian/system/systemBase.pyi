@@ -1,0 +1,19 @@
+from typing import Any
+
+class ExternalOpsToActors:
+    transport: Any
+    adminAddr: Any
+    def __init__(self, adminAddr: Any, transport: Any = None) -> None: ...
+    def newPrimaryActor(
+        self,
+        actorClass: Any,
+        targetActorRequirements: Any,
+        globalName: str | None,
+        sourceHash: Any = None,
+    ) -> Any: ...
+    def tell(self, anActor: Any, msg: object) -> None: ...
+    def ask(self, anActor: Any, msg: object, timeout: Any) -> Any: ...
+    def _tx_to_admin(self, message: object) -> Any: ...
+    def _run_transport(
+        self, maximumDuration: Any = None, txonly: bool = False, incomingHandler: Any = None
+    ) -> Any: ...

@@ -1,0 +1,399 @@
+"""Applications on the embedded system, against the development server: the way of a stanza."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from actors.ledger import HELD_STANZAS
+from actors.messages import (
+    ActorInspected,
+    ActorList,
+    ComponentSpec,
+    Done,
+    InspectActor,
+    ListActors,
+    Refused,
+    RouteSpec,
+    SpawnComponent,
+    StopActor,
+)
+from emp import ns
+from emp.errors import InternalServerError, ItemNotFound, ServiceUnavailable
+from emp.stanza import Iq, Message
+from emp.xml import E
+from tests.actors.world import World, world
+
+ECHO = """
+from actors import Component
+from emp.routing import Routes
+
+class Echo(Component):
+    def echo(self, body):
+        return f"you said {body}"
+
+routes = Routes()
+routes.message("[body]").to(Echo.echo)
+"""
+
+MANY = """
+import asyncio
+from actors import Component, NoAnswer
+from emp import ns
+from emp.errors import ItemNotFound
+from emp.routing import Routes
+from emp.stanza import Message
+from emp.xml import E
+
+class Many(Component):
+    def __init__(self):
+        self.count = 0
+
+    def result(self, id):
+        return E.thing(xmlns="urn:example", id=id)
+
+    def nothing(self):
+        return None
+
+    def missing(self):
+        self.fail(ItemNotFound, "no such thing")
+
+    def broken(self):
+        return 1 / 0
+
+    def strange(self):
+        return 3.14
+
+    async def later(self, body):
+        await asyncio.sleep(0)
+        self.count += 1
+        return f"{self.count}: {body}"
+
+    async def late_failure(self):
+        await asyncio.sleep(0)
+        raise ItemNotFound("later")
+
+    async def ping(self, sender):
+        await self.iq_get(sender, E.ping(xmlns=ns.PING), timeout=5)
+        return "pong"
+
+    async def ask_nobody(self, sender):
+        try:
+            await self.iq_get("baz@localhost/nobody", E.ping(xmlns=ns.PING), timeout=5)
+        except Exception as error:
+            return type(error).__name__
+
+    async def ask_the_deaf(self, sender):
+        try:
+            await self.iq_get(sender, E.ping(xmlns=ns.PING), timeout=0.3)
+        except NoAnswer as error:
+            return str(error)
+
+    def two(self, sender):
+        self.send(Message(sender, "first"))
+        return "second"
+
+routes = Routes(namespaces={"e": "urn:example"})
+routes.iq_get("e:thing", id="e:thing/@id").to(Many.result)
+routes.iq_set("e:thing").to(Many.nothing)
+routes.iq_get("e:missing").to(Many.missing)
+routes.iq_get("e:broken").to(Many.broken)
+routes.iq_get("e:strange").to(Many.strange)
+routes.iq_get("e:late").to(Many.late_failure)
+routes.message(body="ping").to(Many.ping)
+routes.message(body="nobody").to(Many.ask_nobody)
+routes.message(body="deaf").to(Many.ask_the_deaf)
+routes.message(body="two").to(Many.two)
+routes.message(body="broken").to(Many.broken)
+routes.message("[body]").to(Many.later)
+"""
+
+
+def get(name: str, **attributes: str) -> Iq:
+    return Iq("get", E(name, xmlns="urn:example", **attributes), to="foo@localhost/main")
+
+
+def message(body: str, to: str = "foo@localhost/main") -> Message:
+    return Message(to, body, type="chat")
+
+
+@pytest.mark.parametrize("kind", ["client", "component"])
+async def test_a_stanza_goes_all_the_way(tmp_path: Path, kind: str) -> None:
+    async with world(tmp_path, ECHO, kind) as here, here.user() as bar:
+        to = here.service if kind == "client" else "somebody@main.localhost"
+        answer = await bar.ask(message("hello", to))
+        assert isinstance(answer, Message)
+        assert (answer.body, answer.from_text, answer.type) == ("you said hello", to, "chat")
+
+
+async def test_the_boot_is_reported_step_by_step(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO) as here:
+        names = [report.name for report in here.reports]
+        chatter = [f"main: {step}" for step in ("resolve", "connect", "secure", "authenticate")]
+        assert names[:6] == ["configuration", "routes", "plan", "system", "supervisor", "control"]
+        assert names[6:] == ["router", "Echo", *chatter, "main: bind", "main: presence"]
+        assert all(report.ok for report in here.reports)
+
+
+async def test_results_and_errors(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        result = await bar.ask(get("thing", id="7"))
+        assert (result.type, result.payload_name) == ("result", "{urn:example}thing")
+        empty = await bar.ask(Iq("set", E.thing(xmlns="urn:example"), to=here.service))
+        assert (empty.type, empty.payload) == ("result", None)
+        missing = (await bar.ask(get("missing"))).failure
+        assert isinstance(missing, ItemNotFound)
+        assert missing.text == "no such thing"
+        late = (await bar.ask(get("late"))).failure
+        assert isinstance(late, ItemNotFound)
+
+
+@pytest.mark.parametrize("name", ["broken", "strange"])
+async def test_a_failing_action_is_answered_with_an_incident(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        error = (await bar.ask(get(name))).failure
+        assert isinstance(error, InternalServerError)
+        assert error.text.startswith("incident ")
+        assert "ZeroDivisionError" not in error.text
+        again = await bar.ask(get("thing", id="7"))
+        assert again.type == "result"
+
+
+async def test_unrouted_requests_are_answered_and_messages_are_not(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        bar.say(Message(here.service, type="chat", id="nobody-answers"))
+        error = (await bar.ask(get("unknown"))).failure
+        assert isinstance(error, ServiceUnavailable)
+        facts = (await here.ask(InspectActor("router"))).facts
+        assert facts["unrouted"] >= 2
+
+
+async def test_one_senders_stanzas_keep_their_order(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        bar.say(*[message(f"m{number}") for number in range(200)])
+        bodies = [(await bar.hear()).body for _ in range(200)]  # type: ignore[attr-defined]
+        assert bodies == [f"{number + 1}: m{number}" for number in range(200)]
+
+
+async def test_an_action_asks_and_gets_its_answer(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        request = await bar.ask(message("ping"))
+        assert isinstance(request, Iq)
+        assert request.payload_name == f"{{{ns.PING}}}ping"
+        answer = await bar.ask(request.result())
+        assert isinstance(answer, Message)
+        assert answer.body == "pong"
+
+
+async def test_an_answer_from_a_stranger_does_not_count(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar, here.user("baz") as baz:
+        request = await bar.ask(message("ping"))
+        forged = Iq("result", to=here.service, id=request.id)
+        baz.say(forged, message("later"))
+        assert (await baz.hear()).body == "1: later"  # type: ignore[attr-defined]
+        assert here.actor("main").uninvited == 1
+        assert isinstance(request, Iq)
+        assert (await bar.ask(request.result())).body == "pong"  # type: ignore[attr-defined]
+
+
+async def test_errors_and_silence_reach_the_asker(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        assert (await bar.ask(message("nobody"))).body == "ServiceUnavailable"  # type: ignore[attr-defined]
+        await bar.ask(message("deaf"))  # the request, which stays without an answer
+        assert "no answer within 0.3 s" in (await bar.hear()).body  # type: ignore[attr-defined]
+
+
+async def test_sending_beside_answering(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        bar.say(message("two"))
+        bodies = [(await bar.hear()).body for _ in range(2)]  # type: ignore[attr-defined]
+        assert sorted(bodies) == ["first", "second"]
+
+
+SLEEPY = """
+import asyncio
+from actors import Component
+from emp.routing import Routes
+
+gate = asyncio.Event()
+
+class Sleepy(Component):
+    async def sleep(self, body):
+        await gate.wait()
+        return body
+
+routes = Routes()
+routes.message("[body]").to(Sleepy.sleep)
+"""
+
+
+async def test_a_flood_into_a_sleeping_component_pauses_the_socket(tmp_path: Path) -> None:
+    async with world(tmp_path, SLEEPY, "component") as here, here.user() as bar:
+        flood = 3 * HELD_STANZAS
+        bar.say(*[message(str(number), "x@main.localhost") for number in range(flood)])
+        connection, component = here.actor("main"), here.actor("Sleepy")
+        async with asyncio.timeout(20):
+            while not connection.paused:
+                await asyncio.sleep(0)
+        held = len(connection.ledger.held)
+        assert HELD_STANZAS <= held < flood
+        assert sum(len(queue) for queue in component.busy.values()) < flood
+        import sys
+
+        sys.modules[type(component.component).__module__].gate.set()
+        heard = [(await bar.hear()).body for _ in range(flood)]  # type: ignore[attr-defined]
+        assert heard == [str(number) for number in range(flood)]
+        assert not connection.paused
+
+
+async def test_actors_are_listed_and_inspected(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO) as here, here.user() as bar:
+        await bar.ask(message("hello"))
+        listed = await here.ask(ListActors())
+        assert isinstance(listed, ActorList)
+        rows = {row.name: row for row in listed.rows}
+        assert list(rows) == ["supervisor", "router", "Echo", "main"]
+        assert (rows["main"].state, rows["main"].detail) == ("connected", here.service)
+        assert {row.parent for row in listed.rows} == {None, "supervisor"}
+        inspected = await here.ask(InspectActor("Echo"))
+        assert isinstance(inspected, ActorInspected)
+        assert inspected.facts["handled"] == 1
+        supervisor = await here.ask(InspectActor("supervisor"))
+        assert supervisor.facts["children"] == 3
+        unknown = await here.ask(InspectActor("nobody"))
+        assert isinstance(unknown, Refused)
+
+
+def reference(here: World, name: str) -> str:
+    spec = here.actor(name).spec
+    assert isinstance(spec, ComponentSpec)
+    return spec.reference
+
+
+async def test_a_second_worker_takes_its_share_in_order(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO, "component") as here:
+        spawned = await here.ask(SpawnComponent(ComponentSpec("Echo-2", reference(here, "Echo"))))
+        assert isinstance(spawned, Done)
+        async with here.user() as bar, here.user("baz") as baz, here.user("foo") as foo:
+            for user in (bar, baz, foo):
+                user.say(*[message(str(n), "x@main.localhost") for n in range(50)])
+                bodies = [(await user.hear()).body for _ in range(50)]  # type: ignore[attr-defined]
+                assert bodies == [f"you said {n}" for n in range(50)]
+        handled = [here.actor(name).handled for name in ("Echo", "Echo-2")]
+        assert sum(handled) == 150
+        assert all(handled)
+
+
+async def test_a_spawned_class_brings_its_route(tmp_path: Path) -> None:
+    (tmp_path / "extra.py").write_text(
+        "from actors import Component\n"
+        "class Extra(Component):\n"
+        "    def shout(self, body):\n"
+        "        return (body or '').upper() + '!'\n"
+    )
+    source = ECHO.replace('"[body]"', '"[body]", type="chat"')
+    async with world(tmp_path, source) as here, here.user() as bar:
+        route = RouteSpec("/message[@type='headline']", "shout")
+        spec = ComponentSpec("Extra", "extra:Extra", (route,))
+        assert isinstance(await here.ask(SpawnComponent(spec)), Done)
+        answer = await bar.ask(Message(here.service, "hello", type="headline"))
+        assert answer.body == "HELLO!"  # type: ignore[attr-defined]
+        again = await here.ask(SpawnComponent(spec))
+        assert isinstance(again, Refused)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (ComponentSpec("A", "nowhere:A"), "No module named 'nowhere'"),
+        (ComponentSpec("A", "nonsense"), "names no class"),
+        (ComponentSpec("A", "decimal:Decimal"), "not a Component"),
+        (ComponentSpec("A", "decimal:Nope"), "has no class"),
+    ],
+)
+async def test_what_cannot_be_spawned(tmp_path: Path, spec: ComponentSpec, reason: str) -> None:
+    async with world(tmp_path, ECHO) as here:
+        refused = await here.ask(SpawnComponent(spec))
+        assert isinstance(refused, Refused)
+        assert reason in refused.reason
+
+
+async def test_a_stopped_component_is_not_restarted_and_its_stanzas_are_refused(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        assert isinstance(await here.ask(StopActor("Many")), Done)
+        error = (await bar.ask(get("thing", id="7"))).failure
+        assert isinstance(error, ServiceUnavailable)
+        listed = await here.ask(ListActors())
+        assert "Many" not in [row.name for row in listed.rows]
+
+
+@pytest.mark.parametrize("name", ["router", "supervisor"])
+async def test_what_cannot_be_stopped_alone(tmp_path: Path, name: str) -> None:
+    async with world(tmp_path, ECHO) as here:
+        refused = await here.ask(StopActor(name))
+        assert isinstance(refused, Refused)
+        assert "emp-admin stop" in (refused.remedy or "")
+
+
+async def test_a_component_that_dies_is_replaced(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        await bar.ask(message("one"))
+        await kill(here, "Many")
+        await here.until("started", "Many")
+        assert (await bar.ask(message("two again"))).body == "1: two again"  # type: ignore[attr-defined]
+        listed = await here.ask(ListActors())
+        assert {row.name: row.restarts for row in listed.rows}["Many"] == 1
+
+
+async def test_what_a_dead_component_was_given_gets_an_error(tmp_path: Path) -> None:
+    async with world(tmp_path, SLEEPY) as here, here.user() as bar:
+        bar.say(message("you will never answer"))
+        async with asyncio.timeout(20):
+            while not here.actor("Sleepy").tasks:
+                await asyncio.sleep(0)
+        await kill(here, "Sleepy")
+        error = (await bar.hear()).failure
+        assert isinstance(error, InternalServerError)
+        assert error.type == "wait"
+
+
+async def test_a_router_that_dies_is_replaced_and_nothing_is_handled_twice(tmp_path: Path) -> None:
+    async with world(tmp_path, SLEEPY) as here, here.user() as bar:
+        bar.say(*[message(str(number)) for number in range(10)])
+        component = here.actor("Sleepy")
+        async with asyncio.timeout(20):
+            while len(here.actor("main").ledger.held) < 10 or not component.tasks:
+                await asyncio.sleep(0)
+        await kill(here, "router")
+        await here.until("started", "router")
+        import sys
+
+        sys.modules[type(component.component).__module__].gate.set()
+        bar.say(message("after"))
+        heard = [(await bar.hear()).body for _ in range(11)]  # type: ignore[attr-defined]
+        assert heard == [*(str(number) for number in range(10)), "after"]
+
+
+async def kill(here: World, name: str) -> None:
+    """What comes nearest to a crash in one process: it ends without having been told to."""
+    from thespian.actors import ActorExitRequest
+
+    assert here.boot.system is not None
+    here.boot.system.tell(here.address(name), ActorExitRequest())
+    await here.until("died", name)
+
+
+async def test_the_server_goes_away_and_comes_back(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO) as here:
+        await here.server.stop()
+        await here.until("waiting", "main")
+        await here.server.start()
+        await here.until("connected", "main")
+        async with here.user() as bar:
+            assert (await bar.ask(message("back?"))).body == "you said back?"  # type: ignore[attr-defined]

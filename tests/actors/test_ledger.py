@@ -1,0 +1,45 @@
+"""The books of a connection."""
+
+from actors.ledger import HELD_BYTES, HELD_STANZAS, Ledger
+from emp.stanza import Message, Stanza
+
+
+def stanzas(count: int) -> list[Stanza]:
+    return [Message("a@b", str(number)) for number in range(count)]
+
+
+def test_numbers_go_on() -> None:
+    ledger = Ledger()
+    assert [number for number, _ in ledger.admit(stanzas(2), 10)] == [1, 2]
+    assert [number for number, _ in ledger.admit(stanzas(1), 10)] == [3]
+    assert ledger.total == 3
+
+
+def test_striking_out_is_idempotent() -> None:
+    ledger = Ledger()
+    items = ledger.admit(stanzas(3), 10)
+    assert ledger.handled([2]) == [items[1][1]]
+    assert ledger.handled([2, 99]) == []
+    assert list(ledger.held) == [1, 3]
+
+
+def test_full_by_number() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(HELD_STANZAS - 1), 10)
+    assert not ledger.full
+    ledger.admit(stanzas(1), 10)
+    assert ledger.full
+    assert not ledger.drained
+    ledger.handled(range(1, HELD_STANZAS // 2 + 1))
+    assert ledger.drained
+
+
+def test_full_by_bytes() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(4), HELD_BYTES)
+    assert ledger.full
+    ledger.handled([1])
+    assert not ledger.full
+    assert not ledger.drained
+    ledger.handled([2, 3, 4])
+    assert ledger.drained

@@ -1,0 +1,50 @@
+"""Fixtures for the whole suite: private Prosody and ejabberd, started once per run when needed.
+
+A test that uses one of them is marked "server" by itself; `tools/test --fast` leaves it out. Where
+a server is not installed, the test fails and says what to install: a skipped test would look like
+a passed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tools.servers import Server
+
+SERVER_FIXTURES = {"prosody", "ejabberd", "real_server"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m "not server" looks at the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+
+@pytest.fixture(scope="session")
+def prosody() -> Iterator[Server]:
+    """A private Prosody, the same for the whole run. A test that stops it starts it again."""
+    from tools import servers  # here, so that a fault in it breaks these tests only
+
+    with servers.prosody() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ejabberd() -> Iterator[Server]:
+    """A private ejabberd, the same for the whole run. A test that stops it starts it again."""
+    from tools import servers
+
+    with servers.ejabberd() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["prosody", "ejabberd"])
+def real_server(request: pytest.FixtureRequest) -> Server:
+    """The test runs twice: once with each real server."""
+    server: Server = request.getfixturevalue(request.param)
+    return server

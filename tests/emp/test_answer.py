@@ -1,0 +1,90 @@
+"""What an action returns, as stanzas."""
+
+from typing import Any
+
+import pytest
+
+from emp import ns
+from emp.answer import answers, refusal
+from emp.errors import ItemNotFound
+from emp.stanza import Iq, Message, Presence, Stanza
+from emp.xml import E, Element
+
+MESSAGE = Message("foo@localhost/hack", "hi", type="chat", from_="bar@localhost/x", id="m")
+GET = Iq("get", E.query(xmlns=ns.VERSION), to="foo@localhost", from_="bar@localhost/x", id="i")
+RESULT = Iq("result", to="foo@localhost", from_="bar@localhost/x", id="r")
+PRESENCE = Presence("foo@localhost", from_="bar@localhost/x")
+
+
+class Tweet:
+    def to_xml(self) -> Element:
+        return E.tweet(xmlns="urn:example:tweeter", id="1")
+
+
+def wire(stanzas: Any) -> list[str]:
+    return [stanza.to_bytes().decode() for stanza in stanzas]
+
+
+def test_text_is_the_body_of_a_reply() -> None:
+    (reply,) = answers(MESSAGE, "Hackity <Hack>!")
+    assert isinstance(reply, Message)
+    assert reply.body == "Hackity <Hack>!"
+    assert (reply.to_text, reply.from_text, reply.type) == (
+        "bar@localhost/x",
+        "foo@localhost/hack",
+        "chat",
+    )
+
+
+def test_nothing() -> None:
+    assert list(answers(MESSAGE, None)) == []
+    assert list(answers(PRESENCE, None)) == []
+    assert list(answers(RESULT, None)) == []
+    (result,) = answers(GET, None)
+    assert (result.kind, result.type, result.id, result.payload) == ("iq", "result", "i", None)
+
+
+@pytest.mark.parametrize("result", [E.tweet(xmlns="urn:example:tweeter", id="1"), Tweet()])
+def test_payloads(result: Any) -> None:
+    (iq,) = answers(GET, result)
+    assert (iq.type, iq.payload_name) == ("result", "{urn:example:tweeter}tweet")
+    (message,) = answers(MESSAGE, result)
+    assert message.payload_name == "{urn:example:tweeter}tweet"
+
+
+def test_a_list_of_payloads() -> None:
+    (iq,) = answers(GET, [Tweet(), Tweet()])
+    assert len(iq.xml) == 2
+    (empty,) = answers(GET, [])
+    assert (empty.type, empty.payload) == ("result", None)
+
+
+def test_stanzas_go_as_they_are() -> None:
+    stanza = Message("someone@localhost", "hi")
+    assert list(answers(MESSAGE, stanza)) == [stanza]
+    assert list(answers(MESSAGE, [stanza, stanza])) == [stanza, stanza]
+
+
+def test_a_request_is_answered_whatever_the_action_sends() -> None:
+    aside = Message("someone@localhost", "hi")
+    first, second = answers(GET, aside)
+    assert first is aside
+    assert (second.type, second.id) == ("result", "i")
+    own = Iq("result", to="bar@localhost/x", id="i")
+    assert list(answers(GET, [own])) == [own]
+
+
+@pytest.mark.parametrize(
+    ("request_", "result"), [(GET, "text"), (PRESENCE, "text"), (MESSAGE, 7), (PRESENCE, Tweet())]
+)
+def test_what_means_nothing(request_: Stanza, result: Any) -> None:
+    with pytest.raises(TypeError, match="no answer"):
+        answers(request_, result)
+
+
+def test_refusals() -> None:
+    (error,) = refusal(GET, ItemNotFound("no tweet 7"))
+    assert (error.type, error.id) == ("error", "i")
+    assert isinstance(error.failure, ItemNotFound)
+    assert list(refusal(RESULT, ItemNotFound())) == []
+    assert list(refusal(MESSAGE.error(ItemNotFound()), ItemNotFound())) == []

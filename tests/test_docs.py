@@ -1,0 +1,52 @@
+"""Every example in the README and the guides is run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from actors.messages import AppRef
+from actors.plan import make_plan
+from emp import app, config
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+EXAMPLES = [
+    pytest.param(language, code, id=f"{document.name}-{number}")
+    for document in DOCUMENTS
+    for number, (language, code) in enumerate(BLOCK.findall(document.read_text()), 1)
+    if language in ("python", "toml")
+]
+
+
+@pytest.mark.parametrize(("language", "code"), EXAMPLES)
+def test_example(language: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = code.replace("~/.local/state/emp/server/ca.pem", "ca.pem")
+    (tmp_path / "ca.pem").touch()
+    configuration = tmp_path / "emp.toml"
+    if language == "toml":
+        configuration.write_text(code)
+        assert config.load(configuration).connections
+        return
+    configuration.write_text('[connections.main]\nhost = "x.localhost"\nsecret = "s"\n')
+    name = code.partition("\n")[0].removeprefix("# ")
+    assert name.endswith(".py"), "the first line of an example is its file name"
+    (tmp_path / f"example_{name}").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded = app.load(tmp_path / f"example_{name}")
+    assert make_plan(loaded, AppRef(str(tmp_path))).components
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 5
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target

@@ -1,0 +1,1 @@
+"""What developers of EMP run. The tests import from here; nothing here is installed with EMP."""

@@ -1,0 +1,1 @@
+"""The application that tools/bench measures."""

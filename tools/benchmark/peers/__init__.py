@@ -1,0 +1,141 @@
+"""The programs that are measured: components that answer a message with "echo " + its body.
+
+Each runs as a program of its own, as the component echo.localhost with the secret "secret", and is
+told the port of the stub.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from tools.benchmark.errors import BenchError
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+XMPPJS = HERE / "xmppjs"
+EMP_ECHO = HERE.parent / "emp_echo" / "echo.py"
+
+EMP_CONFIG = """\
+[connections.echo]
+kind = "component"
+host = "echo.localhost"
+secret = "secret"
+server = "127.0.0.1"
+port = {port}
+tls = "none"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One program. `prepare` makes it runnable, given a cache directory; `command` gives its
+    command line for (cache directory, directory of this run, port of the stub); `version` what
+    was measured. `count_only`: it does not echo, so its answers are only counted."""
+
+    name: str
+    prepare: Callable[[Path], None]
+    command: Callable[[Path, Path, int], list[str]]
+    version: Callable[[Path], str]
+    count_only: bool = False
+
+
+def _nothing(cache: Path) -> None:
+    """The development environment has everything already."""
+
+
+def _python(script: str) -> Callable[[Path, Path, int], list[str]]:
+    return lambda cache, directory, port: [sys.executable, str(HERE / script), str(port)]
+
+
+def _distribution(name: str) -> Callable[[Path], str]:
+    return lambda cache: f"{name} {metadata.version(name)}"
+
+
+# EMP
+
+
+def _emp(*options: str) -> Callable[[Path, Path, int], list[str]]:
+    def command(cache: Path, directory: Path, port: int) -> list[str]:
+        config = directory / "emp.toml"
+        config.write_text(EMP_CONFIG.format(port=port))
+        start = [sys.executable, "-m", "emp", "start", str(EMP_ECHO)]
+        return [*start, "--config", str(config), *options]
+
+    return command
+
+
+def _emp_version(how: str) -> Callable[[Path], str]:
+    return lambda cache: f"emp-xmpp {metadata.version('emp-xmpp')}, {how}"
+
+
+# xmpp.js: from the npm registry, into the cache
+
+
+def _xmppjs_folder(cache: Path) -> Path:
+    contents = b"".join(path.read_bytes() for path in sorted(XMPPJS.iterdir()))
+    return cache / f"xmppjs-{hashlib.sha256(contents).hexdigest()[:16]}"
+
+
+def _prepare_xmppjs(cache: Path) -> None:
+    install_packages("nodejs", "npm")
+    folder = _xmppjs_folder(cache)
+    if (folder / "node_modules").is_dir():
+        return
+    scratch = folder.with_suffix(".new")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(XMPPJS, scratch)
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"],
+        cwd=scratch,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"npm cannot install xmpp.js:\n{done.stderr.strip()}")
+    scratch.replace(folder)
+
+
+def _xmppjs_command(cache: Path, directory: Path, port: int) -> list[str]:
+    return ["node", str(_xmppjs_folder(cache) / "echo.cjs"), str(port)]
+
+
+def _xmppjs_version(cache: Path) -> str:
+    package = _xmppjs_folder(cache) / "node_modules" / "@xmpp" / "component" / "package.json"
+    version = json.loads(package.read_text())["version"]
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    return f"@xmpp/component {version}, Node {node.stdout.strip().removeprefix('v')}"
+
+
+def install_packages(*names: str) -> None:
+    """Makes sure of these Debian packages. Raises BenchError; the reason is on stderr by then."""
+    done = subprocess.run([str(ROOT / "tools" / "lib" / "packages"), *names], check=False)
+    if done.returncode:
+        raise BenchError(f"the benchmark needs {', '.join(names)}")
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("emp", _nothing, _emp("--loop", "uvloop"), _emp_version("one process, uvloop")),
+        Peer("emp-asyncio", _nothing, _emp("--loop", "asyncio"), _emp_version("one process")),
+        Peer("emp-multiproc", _nothing, _emp("--system", "multiproc"), _emp_version("processes")),
+        Peer("xmpp.js", _prepare_xmppjs, _xmppjs_command, _xmppjs_version),
+        Peer("slixmpp", _nothing, _python("slixmpp_echo.py"), _distribution("slixmpp")),
+        Peer(
+            "floor",
+            _nothing,
+            _python("floor.py"),
+            lambda cache: "bare asyncio, no XML (upper bound)",
+            count_only=True,
+        ),
+    )
+}
+"""In the order of the table."""
