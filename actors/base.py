@@ -1,10 +1,8 @@
 """The base of every actor of EMP: one guard, one dispatch table, the asyncio driver.
 
 Thespian runs a handler that raised a second time, forgets the descriptors of a call that did not
-return
-its `ThespianWatch`, and knows nothing of asyncio. This class is where all that ends: nothing
-escapes
-`receiveMessage`, and it always returns what the driver says.
+return its `ThespianWatch`, and knows nothing of asyncio. This class is where all that ends: nothing
+escapes `receiveMessage`, and it always returns what the driver says.
 
 A handler is a method `on_X`, where `X` is the class name of a message of `actors.messages` or of
 Thespian. A handler for a message that does not exist is an error at import.
@@ -92,7 +90,8 @@ class BaseActor(Actor):
         """Take a name: in messages, in the process list, in the log."""
         self.name = name
         if not self.embedded:
-            setproctitle(f"emp: {app_name} {self.kind} {name}")
+            role = name if name == self.kind else f"{self.kind} {name}"
+            setproctitle(f"emp: {app_name} {role}")
             configure_logging(log_level)
 
     def started(self, supervisor: ActorAddress) -> None:

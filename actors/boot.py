@@ -1,8 +1,8 @@
 """The boot sequence: an ordered tuple of named steps.
 
 Each step is a function that takes the `Boot` so far and says in a word what it found. The XMPP
-chatter
-of each connection (`emp.net.STEPS`) comes last and is reported with the same names and times.
+chatter of each connection (`emp.net.STEPS`) comes last and is reported with the same names and
+times.
 """
 
 from __future__ import annotations
@@ -193,8 +193,7 @@ async def boot_up(boot: Boot, report: Callable[[Report], None]) -> None:
     """Take all steps, then wait until every connection is up.
 
     Raises EmpError (BootFailed for an actor that gave up); the caller shuts down in any case.
-    Returns
-    early when a stop is requested.
+    Returns early when a stop is requested.
     """
     for name, step in STEPS:
         began = time.perf_counter()
@@ -239,7 +238,5 @@ def _count(number: int, noun: str) -> str:
 
 
 def _relative(path: Path) -> str:
-    try:
-        return os.path.relpath(path)
-    except ValueError:
-        return str(path)
+    """The shorter of its two names."""
+    return min(os.path.relpath(path), str(path), key=len)

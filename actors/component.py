@@ -1,10 +1,8 @@
 """Components: the user's classes, and the actor that runs them.
 
 A `Component` is a plain object; `ComponentActor` hosts it. Actions are methods. What an action
-returns
-is sent (`emp.answer`); what it raises is answered; a coroutine goes on while other stanzas are
-handled,
-but stanzas of one sender are handled in the order of their arrival.
+returns is sent (`emp.answer`); what it raises is answered; a coroutine goes on while other stanzas
+are handled, but stanzas of one sender are handled in the order of their arrival.
 """
 
 from __future__ import annotations
@@ -47,8 +45,7 @@ timeout."""
 
 REMEMBERED = 2 * WINDOW
 """Reports per connection that are remembered, to know what a new router gives a second time. Only
-those
-on their way to the connection matter, and no more than a window of them can be."""
+those on their way to the connection matter, and no more than a window of them can be."""
 
 _context: ContextVar[Lane] = ContextVar("emp.connection")
 
@@ -61,8 +58,7 @@ class Component:
     """The base of users' components. Actions are methods; arguments are bound by name.
 
     The instance lives as long as its actor: attributes are the component's state. After a crash
-    there
-    is a new instance.
+    there is a new instance.
     """
 
     _host: ComponentActor
@@ -84,8 +80,7 @@ class Component:
         """Ask with an IQ get; returns the result stanza.
 
         Raises the `StanzaError` that the peer answered with, or `NoAnswer` after `timeout` seconds
-        or
-        when the connection is lost. Other stanzas are handled meanwhile.
+        or when the connection is lost. Other stanzas are handled meanwhile.
         """
         return await self._host.ask_iq(Iq("get", payload, to=to), timeout)
 

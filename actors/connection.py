@@ -1,8 +1,7 @@
 """The connection actor: one XMPP stream, kept alive, and the books of what came in through it.
 
 The protocol is in `emp.net` and `emp.stream`; the books are in `actors.ledger`; pending requests
-are in
-`emp.iq`. What is here is who is told what, and when the socket is paused.
+are in `emp.iq`. What is here is who is told what, and when the socket is paused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Watching and steering a running application: a UNIX socket of mode 0600 in its run directory.
 
 One JSON object per line in each direction. The process that `emp start` runs in answers, by asking
-the
-supervisor; so the same socket serves both systems, and `emp-admin` needs neither Thespian nor a
+the supervisor; so the same socket serves both systems, and `emp-admin` needs neither Thespian nor a
 key.
 """
 

@@ -1,11 +1,9 @@
 """Batches and credit: how stanzas pass from one actor to another without a queue that grows.
 
 A Thespian message costs hundreds of microseconds whatever its size, and a sender that has many
-pending
-slows down with each of them. So a sender keeps at most `WINDOW` batches on the way to one receiver;
-what comes meanwhile collects, and is the next batch when a credit returns. Light load makes
-batches of
-one, heavy load big ones.
+pending slows down with each of them. So a sender keeps at most `WINDOW` batches on the way to one
+receiver; what comes meanwhile collects, and is the next batch when a credit returns. Light load
+makes batches of one, heavy load big ones.
 
 The bound on what collects here is not in this file: every stanza is on the books of its connection,
 which stops reading its socket when `actors.ledger.HELD_STANZAS` of them are not handled.

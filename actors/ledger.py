@@ -1,10 +1,8 @@
 """A connection's books: what came in and is not handled.
 
 A stanza is *handled* when it was answered, taken by an action that returned, or reported. Until
-then it
-stands here, so a crash of the router or of a component loses nothing without anybody knowing, and
-so
-memory is bounded: a connection whose books are full stops reading its socket.
+then it stands here, so a crash of the router or of a component loses nothing without anybody
+knowing, and so memory is bounded: a connection whose books are full stops reading its socket.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 In the processes that Thespian starts, it replaces the root logger and the logger manager by its own
 forwarder, which sends each record as a message in the same queue as the stanzas. So the manager
-that
-Python made is kept here when this module is imported, and put back before anything is logged.
+that Python made is kept here when this module is imported, and put back before anything is logged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The whole conversation of the actors, in the order in which it happens.
 
 Commands are imperative, events are past tense, and class names are unique, because Thespian
-dispatches
-on `__name__`. Everything here is frozen, and pickles when actors live in processes of their own.
+dispatches on `__name__`. Everything here is frozen, and pickles when actors live in processes of
+their own.
 
 Three ideas recur:
 

@@ -1,8 +1,8 @@
 """The router actor: which stanza goes to which component.
 
 The table is `emp.routing`; what is here is the bookkeeping around it: a crew of workers per
-component
-class, batches with credit to each of them, and what each has been given and not yet handled.
+component class, batches with credit to each of them, and what each has been given and not yet
+handled.
 """
 
 from __future__ import annotations

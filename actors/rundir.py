@@ -1,8 +1,8 @@
 """Run directories: where a running application keeps its control socket, log and key.
 
 One folder of mode 0700 per run, below `$EMP_RUNTIME_DIR`, `$XDG_RUNTIME_DIR/emp` or
-`~/.cache/emp/run`,
-gone when the run is over. What a killed run left is removed by whoever looks next.
+`~/.cache/emp/run`, gone when the run is over. What a killed run left is removed by whoever looks
+next.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """The supervisor: starts what the plan says, restarts what dies, and knows how everybody is.
 
 The router starts first, then the components, then the connections, so that no stanza comes in
-before
-somebody can take it. Whoever dies is replaced, at once the first time and with growing pauses when
-it
-keeps dying; the others are told which incarnation is gone and where the new one lives.
+before somebody can take it. Whoever dies is replaced, at once the first time and with growing
+pauses when it keeps dying; the others are told which incarnation is gone and where the new one
+lives.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
@@ -101,6 +100,9 @@ class SupervisorActor(BaseActor):
     """The parent of all the other actors."""
 
     kind = "supervisor"
+    forks_children: ClassVar[bool] = True
+    """In multiproc: it holds no connection and no thread, so forking is safe, quick, and shares
+    memory (`actors.systems.process`)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,6 +121,8 @@ class SupervisorActor(BaseActor):
         self.plan = message
         self.become(message.app_name, "supervisor", message.log_level)
         self._add("router", "router", None)
+        for spec in message.components:
+            self._add(spec.name, "component", spec)
         self.send(sender, Done("started"))
 
     def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
@@ -173,9 +177,6 @@ class SupervisorActor(BaseActor):
                     self._start(child)
                 else:
                     self.send(child.address, IntroduceRouter(router))
-        for spec in self.plan.components:
-            if spec.name not in self.children:
-                self._add(spec.name, "component", spec)
 
     def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
         router = self.children["router"].ref

@@ -7,8 +7,7 @@
            app/components/*.py
 
 Every process loads the application for itself, so nothing in it needs to pickle. What is wrong in
-it is
-a `ConfigError` with the file and line of the user's code, never a traceback.
+it is a `ConfigError` with the file and line of the user's code, never a traceback.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Arguments of actions, bound by name (the habit of merb-action-args).
 
 A parameter gets the capture of that name, else the fact of the stanza of that name (`FACTS`), else
-its
-default. A name that is neither fails at boot. All that can be known of a signature is worked out
-once:
-at run time there is only a call.
+its default. A name that is neither fails at boot. All that can be known of a signature is worked
+out once: at run time there is only a call.
 """
 
 from __future__ import annotations

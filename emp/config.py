@@ -1,9 +1,8 @@
 """The configuration file: what it may say, and what it means.
 
 `config/emp.toml` (or `emp.toml` beside a one-file app) is TOML. Every key is in `SCHEMA`; a key
-that is
-not there, or a value of the wrong kind, is a `ConfigError` with file and line, and with the nearest
-right key. Nothing here opens a socket or a log.
+that is not there, or a value of the wrong kind, is a `ConfigError` with file and line, and with the
+nearest right key. Nothing here opens a socket or a log.
 """
 
 from __future__ import annotations
@@ -38,8 +37,7 @@ class ConnectionSettings:
     """One connection of the configuration file, `[connections.NAME]`.
 
     `host` is the XMPP domain: the account's for a client, the component's own for XEP-0114.
-    `server`
-    and `port` say where to connect when that is not what DNS says. Times are in seconds.
+    `server` and `port` say where to connect when that is not what DNS says. Times are in seconds.
     """
 
     name: str
@@ -189,9 +187,8 @@ _MISPLACED = {"client": ("secret",), "component": ("node", "password", "resource
 def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read and check a configuration file.
 
-    `password_file` and `ca_file` are relative to the file's folder; `password_env` names a
-    variable of
-    `environ`. Raises `ConfigError` with file and line.
+    `password_file` and `ca_file` are relative to the file's folder; `password_env` names a variable
+    of `environ`. Raises `ConfigError` with file and line.
     """
     try:
         text = file.read_text(encoding="utf-8")

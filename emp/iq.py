@@ -1,8 +1,7 @@
 """The IQ requests that we asked and whose answers are due (RFC 6120 §8.2.3).
 
 An answer counts only from the peer that was asked: anyone may guess an id. No clock: time comes as
-a
-number, in seconds.
+a number, in seconds.
 """
 
 from __future__ import annotations

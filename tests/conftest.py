@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from tools.servers import Server
 
-SERVER_FIXTURES = {"prosody", "ejabberd", "real_server"}
+SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m "not server" looks at the marks
@@ -48,3 +48,12 @@ def real_server(request: pytest.FixtureRequest) -> Server:
     """The test runs twice: once with each real server."""
     server: Server = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(scope="session", params=["prosody", "ejabberd"])
+def local_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The same for the domain localhost, at which the example applications live."""
+    from tools import servers
+
+    with getattr(servers, request.param)("localhost") as server:
+        yield server

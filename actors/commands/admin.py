@@ -236,3 +236,7 @@ def _ago(since: float) -> str:
 def run() -> int:
     """Entry point; returns the exit code."""
     return run_command(admin, "emp-admin")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())

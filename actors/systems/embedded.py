@@ -1,8 +1,7 @@
 """The embedded system: all actors in one process, on one asyncio loop.
 
 A subclass of Thespian's simpleSystemBase. Mailboxes are one deque, drained by `loop.call_soon`;
-timers
-are the loop's. Nothing to install or start: development, tests and small services use this.
+timers are the loop's. Nothing to install or start: development, tests and small services use this.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ Text of users becomes XPath only through `quote`; XPath 1.0 has no escapes.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Final
@@ -63,7 +62,7 @@ class Expression:
     be a position.
     """
 
-    __slots__ = ("_compiled", "_outward", "is_number", "relative", "text", "tokens")
+    __slots__ = ("_outward", "_truth", "_value", "is_number", "relative", "text", "tokens")
 
     def __init__(self, text: str, namespaces: Mapping[str, str]) -> None:
         """namespaces: prefix → URI; `re`, `jid` and `xml` need not be among them.
@@ -80,13 +79,8 @@ class Expression:
         except RouteError as error:
             raise RouteError(f"bad XPath {text!r}: {error.message}", remedy=error.remedy) from None
         self._outward = any(map(_leads_outward, self.tokens))
-        self._compiled = etree.XPath(
-            qualified,
-            namespaces=declared | {CLIENT_PREFIX: ns.CLIENT},
-            extensions=EXTENSIONS,
-            regexp=False,
-            smart_strings=False,  # smart ones keep the whole stanza in memory
-        )
+        self._value = _compile(qualified, declared)
+        self._truth = _compile(f"boolean({qualified})", declared)
         self.is_number = isinstance(self._try(), float)
 
     def _try(self) -> Any:
@@ -101,18 +95,32 @@ class Expression:
 
         Raises etree.XPathError where XPath finds a fault only now.
         """
-        if self._outward and (stanza.getparent() is not None or stanza.tail):
-            stanza = deepcopy(stanza)
-            stanza.tail = None
-        return self._compiled(stanza)
+        return self._value(_alone(stanza) if self._outward else stanza)
 
     def holds(self, stanza: Element) -> bool:
         """The value as a truth value (XPath 1.0 §4.3). Raises like `evaluate`."""
-        value = self.evaluate(stanza)
-        return bool(value) and not (isinstance(value, float) and math.isnan(value))
+        return bool(self._truth(_alone(stanza) if self._outward else stanza))
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
+
+
+def _compile(qualified: str, namespaces: Mapping[str, str]) -> etree.XPath:
+    return etree.XPath(
+        qualified,
+        namespaces={**namespaces, CLIENT_PREFIX: ns.CLIENT},
+        extensions=EXTENSIONS,
+        regexp=False,
+        smart_strings=False,  # smart ones keep the whole stanza in memory
+    )
+
+
+def _alone(stanza: Element) -> Element:
+    """A copy with nothing around it. Around the stanza itself may be the stream, or the document
+    that it was cut from."""
+    copy = deepcopy(stanza)
+    copy.tail = None
+    return copy
 
 
 def quote(text: str) -> str:

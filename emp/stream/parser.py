@@ -447,15 +447,11 @@ def _parse_start_tag(tag: bytes) -> etree._Element:
         raise RemoteProtocolError("bad-format", "not UTF-8") from error
     if tag.endswith(b"/>"):
         raise RemoteProtocolError("bad-format", "the stream is empty")
-    parser: Any = etree.XMLPullParser(events=("start",), **_PARSER_OPTIONS)
+    # As an empty element it is a document, which lxml judges whole, namespaces included.
     try:
-        parser.feed(tag)
+        root = etree.fromstring(tag[:-1] + b"/>", etree.XMLParser(**_PARSER_OPTIONS))
     except etree.XMLSyntaxError as error:
         raise _fault_of(error) from error
-    if any(entry.level != etree.ErrorLevels.WARNING for entry in parser.feed_error_log):
-        raise RemoteProtocolError("not-well-formed", "bad stream header")
-    root: etree._Element
-    ((_, root),) = parser.read_events()
     if root.tag != ROOT:
         name = etree.QName(root)
         wrong = name.namespace != ns.STREAM

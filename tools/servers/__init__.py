@@ -16,16 +16,16 @@ user, and is gone with its directory at the end of the block. By hand:
 from contextlib import AbstractContextManager
 
 from tools.servers.recipes import EJABBERD, PROSODY, ServerError
-from tools.servers.server import Server, running
+from tools.servers.server import DOMAIN, Server, running
 
 __all__ = ["Server", "ServerError", "ejabberd", "prosody"]
 
 
-def prosody() -> AbstractContextManager[Server]:
+def prosody(domain: str = DOMAIN) -> AbstractContextManager[Server]:
     """A new Prosody, running and ready. Raises ServerError."""
-    return running(PROSODY)
+    return running(PROSODY, domain)
 
 
-def ejabberd() -> AbstractContextManager[Server]:
+def ejabberd(domain: str = DOMAIN) -> AbstractContextManager[Server]:
     """A new ejabberd, running and ready. Raises ServerError."""
-    return running(EJABBERD)
+    return running(EJABBERD, domain)

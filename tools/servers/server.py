@@ -19,7 +19,8 @@ from tools.servers.recipes import Plan, Recipe, ServerError
 HOST = "127.0.0.1"
 DOMAIN = "xmpp.test"
 COMPONENT_SECRET = "s3cret"  # the servers listen on loopback and live for one test run
-COMPONENTS = ("emp.xmpp.test", "emp2.xmpp.test")
+COMPONENTS = ("emp", "emp2")
+"""Subdomains of the domain."""
 USERS = ("alice", "bob", "carol", "foo", "bar")
 
 START_SECONDS = 60.0
@@ -175,15 +176,15 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(recipe: Recipe) -> Iterator[Server]:
-    """A new server of this kind; at the end it is stopped and its directory is removed.
+def running(recipe: Recipe, domain: str = DOMAIN) -> Iterator[Server]:
+    """A new server of this kind for `domain`; at the end it is stopped, and its directory removed.
 
     Raises ServerError when it is not installed or does not come up. Start it from a thread that
     lives as long as the server: the kernel ends it when that thread ends.
     """
     directory = Path(tempfile.mkdtemp(prefix=f"emp-{recipe.name}-"))
     try:
-        server = _start_on_free_ports(recipe, directory)
+        server = _start_on_free_ports(recipe, directory, domain)
         try:
             yield server
         finally:
@@ -192,8 +193,8 @@ def running(recipe: Recipe) -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start_on_free_ports(recipe: Recipe, directory: Path) -> Server:
-    certificates = ensure_certificate(directory / "certificates", DOMAIN)
+def _start_on_free_ports(recipe: Recipe, directory: Path, domain: str) -> Server:
+    certificates = ensure_certificate(directory / "certificates", domain)
     for attempt in range(1, PORT_ATTEMPTS + 1):
         client_port, component_port = free_ports(2)
         server = Server(
@@ -201,11 +202,11 @@ def _start_on_free_ports(recipe: Recipe, directory: Path) -> Server:
             Plan(
                 directory=directory,
                 host=HOST,
-                domain=DOMAIN,
+                domain=domain,
                 client_port=client_port,
                 component_port=component_port,
                 accounts={user: f"pw-{user}" for user in USERS},
-                components=dict.fromkeys(COMPONENTS, COMPONENT_SECRET),
+                components={f"{name}.{domain}": COMPONENT_SECRET for name in COMPONENTS},
                 certificates=certificates,
             ),
         )

@@ -62,7 +62,7 @@ def _answered(stream: ClientStream, element: Element) -> None:
     if result is None:
         raise unexpected(element)
     try:
-        jid = JID.parse((result.findtext(f"{_BIND}/{_JID}") or "").strip())
+        jid = JID.parse(result.findtext(f"{_BIND}/{_JID}") or "")
     except JIDError as error:
         raise RemoteProtocolError("bad-format", "the server bound no valid JID") from error
     if jid.local is None or jid.resource is None:
@@ -81,7 +81,7 @@ def _asked(stream: ServerStream, element: Element) -> None:
     if request.type != "set" or request.id is None or payload is None or payload.tag != _BIND:
         raise unexpected(element)
     assert stream.account is not None
-    wanted = (payload.findtext(_RESOURCE) or "").strip() or None
+    wanted = payload.findtext(_RESOURCE) or None
     try:
         jid = _bind(stream, stream.account, wanted)
     except StanzaError as error:

@@ -221,6 +221,8 @@ def test_mistakes_are_found_before_a_stanza_comes(xpath: str, message: str) -> N
         ("status", False),
         ("count(body)", True),
         ("count(status)", False),
+        ("..", True),  # the document
+        ("../..", False),
         ("number('x')", False),  # NaN
         ("string(body)", True),
         ("string(status)", False),
@@ -255,10 +257,10 @@ def test_a_route_sees_nothing_around_the_stanza(xpath: str) -> None:
     )
     assert Expression(xpath, {}).evaluate(stream[1]) == []
     assert Expression("/message/body", {}).holds(stream[1])
-    assert not Expression("body/../../*", {}).holds(stream[1])
     detached = stream[1]
     stream.clear()
     assert Expression(xpath, {}).evaluate(detached) == []
+    assert len(Expression("body/../../*", {}).evaluate(detached)) == 1  # the document's child
 
 
 def test_upward_steps_inside_of_the_stanza_work() -> None:
@@ -294,8 +296,7 @@ def test_any_text_compiles_or_is_a_route_error(parts: list[str]) -> None:
     text = "".join(parts)
     try:
         expression = Expression(text, NAMESPACES)
-    except RouteError as error:
-        assert "\n" not in str(error)
+    except RouteError:
         return
     try:
         verdict = expression.holds(parse(MESSAGE))
@@ -340,5 +341,9 @@ def test_relative_paths_find_the_same_nodes(tree: str, one: str, other: str | No
         qualify(xpath, tokenize(xpath), PREDECLARED), namespaces={"_client": "jabber:client"}
     )(root)
     found = Expression(xpath, {}).evaluate(root)
-    assert len(found) == len(plain)
-    assert all(left is right for left, right in zip(found, plain, strict=True))
+    assert isinstance(plain, list)
+    assert [_path(node) for node in found] == [_path(node) for node in plain]
+
+
+def _path(element: Any) -> Any:
+    return element.getroottree().getpath(element)

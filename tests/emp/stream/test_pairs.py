@@ -66,7 +66,7 @@ def test_server_makes_up_a_resource() -> None:
 
 
 def test_prepared_passwords_meet() -> None:
-    pair = secure_pair(username="bar", password="taboo")
+    pair = secure_pair(username="bar", password="tabo")
     pair.start()
     assert pair.last(0) == pair.last(1)
     assert isinstance(pair.last(0), Ready)

@@ -1,0 +1,237 @@
+"""The routes file: what it says, and what is said about its mistakes."""
+
+import contextlib
+from typing import Any
+
+import pytest
+
+from emp.errors import RouteError
+from emp.routing import Routes, compile_routes
+from tests.emp.routing.components import Tweets
+
+NAMESPACES = {"tw": "urn:example:tweeter"}
+
+
+def lines_of(routes: Routes) -> list[str]:
+    with pytest.raises(RouteError) as caught:
+        compile_routes(routes)
+    return str(caught.value).splitlines()
+
+
+def line_of(text: str) -> int:
+    """The number of the line in this file that ends with the text, given as a comment."""
+    with open(__file__, encoding="utf-8") as file:
+        return next(n for n, line in enumerate(file, 1) if line.rstrip().endswith(f"# {text}"))
+
+
+def test_a_route_knows_where_it_stands() -> None:
+    routes = Routes(NAMESPACES)
+    with routes.resource("tweets"):
+        routes.iq_get("tw:tweet[@id]", id="tw:tweet/@id").to(Tweets.show)  # the first route
+    routes.message().to(Tweets.index)
+    first, second = compile_routes(routes).routes
+    assert first.source == f"{__file__}:{line_of('the first route')}"
+    assert (first.number, first.kind, first.resource) == (1, "iq", "tweets")
+    assert (first.component, first.action) == (Tweets, "show")
+    assert first.captures == {"id": "tw:tweet/@id"}
+    assert first.xpath == "/iq[@type='get']/tw:tweet[@id]"
+    assert (second.number, second.kind, second.resource) == (2, "message", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "xpath", "wanted", "expected"),
+    [
+        ("message", None, {}, "/message"),
+        ("route", None, {}, "/*"),
+        ("route", "/message[re:test(body, '^!')]", {}, "/message[re:test(body, '^!')]"),
+        ("route", "  /message  ", {}, "/message"),
+        ("route", "//tw:tweet", {}, "/*/descendant-or-self::tw:tweet"),
+        ("route", "/*[@id='1']", {}, "/*[@id='1']"),
+        ("message", "[@type='chat']", {}, "/message[@type='chat']"),
+        (
+            "message",
+            "[@type='chat'][body]",
+            {"from_": "bar@localhost"},
+            "/message[jid:bare(@from)='bar@localhost'][@type='chat'][body]",
+        ),
+        ("message", "/message/body", {"id_": "1"}, "/message[@id='1']/body"),
+        ("message", "/*/body", {}, "/message/body"),
+        ("message", "body", {}, "/message/body"),
+        ("message", "[body] or x", {}, "/message[self::message[body] or x]"),
+        ("message", "body | subject", {}, "/message[body | subject]"),
+        ("message", "count(body)", {}, "/message[boolean(count(body))]"),
+        ("message", "not(body)", {}, "/message[not(body)]"),
+        ("message", None, {"type": "normal"}, "/message[@type='normal' or string(@type)='']"),
+        ("message", None, {"from_": "@b"}, "/message[jid:local(@from) and jid:domain(@from)='b']"),
+        ("message", None, {"to": "a@b/c"}, "/message[jid:full(@to)='a@b/c']"),
+        ("message", None, {"body": "it's"}, """/message[body[.="it's"]]"""),
+        ("iq_get", "tw:tweets", {}, "/iq[@type='get']/tw:tweets"),
+        ("iq_set", "tw:tweets", {"id_": "1"}, "/iq[@type='set'][@id='1']/tw:tweets"),
+        ("presence", "[status]", {}, "/presence[status]"),
+    ],
+)
+def test_all_conditions_as_one_xpath(
+    method: str, xpath: str | None, wanted: dict[str, Any], expected: str
+) -> None:
+    routes = Routes(NAMESPACES)
+    getattr(routes, method)(xpath, **wanted).to(Tweets.index)
+    (route,) = compile_routes(routes).routes
+    assert route.xpath == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "xpath", "exact"),
+    [
+        ("message", None, True),
+        ("message", "[@type='chat']", True),
+        ("message", '[@type="chat" and @id="1"][@to=\'a@b\']', True),
+        ("route", "/message[@type='chat']", True),
+        ("iq_get", "tw:tweets", True),
+        ("message", "[@type='normal']", False),  # an absent type is not @type='normal'
+        ("route", "[@type='available']", False),
+        ("message", "[@type='']", False),
+        ("message", "[@xml:lang='en']", False),
+        ("message", "[@type='chat' or @id='1']", False),
+        ("message", "[@type='chat'][1]", False),
+        ("message", "[@type='chat']/body", False),
+        ("iq_get", "tw:*", False),
+        ("iq_get", "tw:tweet[@id]", False),
+        ("iq_get", "tw:tweets/tw:tweet", False),
+        ("iq", "tw:tweets", False),  # in an error, what was sent may come first
+    ],
+)
+def test_what_needs_no_xpath(method: str, xpath: str | None, exact: bool) -> None:
+    routes = Routes(NAMESPACES)
+    getattr(routes, method)(xpath).to(Tweets.index)
+    assert compile_routes(routes).routes[0].exact is exact
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
+    routes = Routes({"tw": "urn:example:tweeter", "re": "urn:other"})  # namespaces
+    routes.message("[@type=").to(Tweets.index)  # syntax
+    routes.message(type="chatt").to(Tweets.index)  # type
+    routes.iq_get("tv:tweet").to(Tweets.show)  # prefix
+    routes.presence()  # nowhere
+    routes.presence("[status]").to("Tweets.show")  # type: ignore[arg-type]  # text
+    told = lines_of(routes)
+    for line, place, message in zip(
+        told,
+        ["namespaces", "syntax", "type", "prefix", "nowhere", "text"],
+        [
+            "the prefix 're' always stands for http://exslt.org/regular-expressions",
+            "bad XPath 'self::message[@type=': invalid expression",
+            "there is no message of type 'chatt'. Did you mean 'chat'?",
+            "bad XPath 'tv:tweet': the prefix 'tv' is not declared. Did you mean 'tw'?",
+            "this route leads nowhere. Add .to(Class.action)",
+            ".to('Tweets.show') is a text",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(f"{__file__}:{line_of(place)}: {message}"), line
+
+
+def test_one_mistake_has_file_and_line() -> None:
+    routes = Routes()
+    routes.message("$x").to(Tweets.index)  # variable
+    with pytest.raises(RouteError) as caught:
+        compile_routes(routes)
+    assert (caught.value.file, caught.value.line) == (__file__, line_of("variable"))
+
+
+def test_duplicates_name_both_places() -> None:
+    routes = Routes(NAMESPACES)
+    routes.iq_get("tw:tweets", from_="a@b").to(Tweets.index)  # original
+    routes.iq_get("tw:tweet", from_="a@b").to(Tweets.index)
+    with routes.resource("x"):
+        routes.iq_get("tw:tweets", from_="a@b").to(Tweets.index)
+    routes.route("/iq[ @type = 'get' ][jid:bare(@from)='a@b']/tw:tweets").to(Tweets.show)  # again
+    (line,) = lines_of(routes)
+    assert line == (
+        f"{__file__}:{line_of('again')}: this route is the same as that at "
+        f"{__file__}:{line_of('original')}, which always wins. "
+        "Delete one, or give this one a condition of its own"
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "xpath", "wanted", "message"),
+    [
+        ("message", "/presence", {}, "this can never match: a route for message asks for presence"),
+        ("route", "/mesage", {}, "there is no stanza 'mesage'. Did you mean 'message'?"),
+        ("route", "/tw:tweet", {}, "there is no stanza 'tw:tweet'. There are: message, "),
+        ("iq_get", "[@type='set']", {}, "the type cannot be both 'get' and 'set'"),
+        ("message", "[@type='chat'][@type='error']", {}, "the type cannot be both"),
+        ("message", 7, {}, "the XPath of a route is a text, not 7"),
+        ("message", "", {}, "an empty XPath"),
+        ("message", None, {"id": "@"}, "capture id: bad XPath '@'"),
+        ("message", None, {"who": "tv:x"}, "capture who: bad XPath 'tv:x': the prefix 'tv' is"),
+        ("message", None, {"typ_": "chat"}, "typ_='chat' is neither a condition nor the XPath of"),
+        ("message", None, {"bdy_": "x"}, "Did you mean body=?"),
+        ("message", None, {"who": 7}, "who=7 is neither a condition nor the XPath of a capture"),
+    ],
+)
+def test_routes_that_cannot_work(
+    method: str, xpath: Any, wanted: dict[str, Any], message: str
+) -> None:
+    routes = Routes(NAMESPACES)
+    getattr(routes, method)(xpath, **wanted).to(Tweets.index)
+    (line,) = lines_of(routes)
+    assert line.startswith(f"{__file__}:")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "message"),
+    [
+        ({"": "urn:x"}, "there is no declaring a default namespace"),
+        ({None: "urn:x"}, "there is no declaring a default namespace"),
+        ({"a:b": "urn:x"}, "'a:b' cannot be a namespace prefix"),
+        ({"_client": "urn:x"}, "'_client' cannot be a namespace prefix"),
+        ({7: "urn:x"}, "7 cannot be a namespace prefix"),
+        ({"x": ""}, "the namespace of 'x' is '', not a text"),
+        ({"x": 7}, "the namespace of 'x' is 7, not a text"),
+        ({"jid": "urn:x"}, "the prefix 'jid' always stands for urn:emp:jid. Choose another"),
+    ],
+)
+def test_bad_namespaces(namespaces: Any, message: str) -> None:
+    (line,) = lines_of(Routes(namespaces))
+    assert message in line
+
+
+def test_a_predeclared_prefix_may_be_declared_again() -> None:
+    routes = Routes({"re": "http://exslt.org/regular-expressions"})
+    routes.message("re:test(body, 'x')").to(Tweets.index)
+    assert len(compile_routes(routes).routes) == 1
+
+
+def test_resources_are_not_nested() -> None:
+    routes = Routes()
+    with routes.resource("outer"), routes.resource("inner"):  # nested
+        routes.message().to(Tweets.index)
+    with routes.resource(""):  # empty
+        pass
+    nested, empty = lines_of(routes)
+    assert nested.startswith(f"{__file__}:{line_of('nested')}: resource 'inner' inside of resource")
+    assert empty.startswith(f"{__file__}:{line_of('empty')}: '' is not a resource: ")
+
+
+def test_a_resource_ends_with_its_block() -> None:
+    routes = Routes()
+    with contextlib.suppress(LookupError), routes.resource("x"):
+        routes.message().to(Tweets.index)
+        raise LookupError
+    routes.presence().to(Tweets.index)
+    assert [route.resource for route in compile_routes(routes).routes] == ["x", None]
+
+
+def test_one_target_for_each_route() -> None:
+    routes = Routes()
+    route = routes.message()
+    route.to(Tweets.index)
+    route.to(Tweets.show)  # twice
+    (line,) = lines_of(routes)
+    assert line == f"{__file__}:{line_of('twice')}: this route has its .to() already"
+
+
+def test_no_routes_are_no_mistake() -> None:
+    assert compile_routes(Routes()).routes == ()
