@@ -288,6 +288,9 @@ def parse(source: bytes | str) -> Element:
 # Nodes that etree.tostring writes wrongly or that XMPP does not have: elements without a
 # namespace (libxml2 does not write xmlns="" below a default namespace), comments, PIs, entities.
 _DELICATE: Final = ("{}*", etree.Comment, etree.PI, etree.Entity)
+_CLIENT_PREFIX: Final = f"{{{ns.CLIENT}}}"
+_XML_PREFIX: Final = f"{{{ns.XML}}}"
+_CLIENT_DECLARATION: Final = f' xmlns="{ns.CLIENT}"'
 _CLIENT_DECLARED: Final = f'="{ns.CLIENT}"'
 
 
@@ -301,71 +304,100 @@ def serialize(element: Element) -> str:
     if next(element.iter(*_DELICATE), None) is None:
         text = etree.tostring(element, encoding="unicode", with_tail=False)
         tag = element.tag
-        if tag[: len(_CLIENT_PREFIX)] != _CLIENT_PREFIX:
-            # A default namespace of its own; a prefixed one is right as well, only ugly.
-            if _CLIENT_DECLARED not in text:
-                return text
-        else:
-            start = f'<{tag[len(_CLIENT_PREFIX) :]} xmlns="{ns.CLIENT}"'
-            cut = len(start)
-            # A second declaration would make a child jabber:client in a component's stream too.
-            if text.startswith(start) and text.find(_CLIENT_DECLARED, cut) < 0:
-                return start[:-_CLIENT_DECLARATION_LENGTH] + text[cut:]
+        if tag[: len(_CLIENT_PREFIX)] == _CLIENT_PREFIX:
+            start = f"<{tag[len(_CLIENT_PREFIX) :]}{_CLIENT_DECLARATION}"
+            if text.startswith(start):
+                rest = text[len(start) :]
+                if "xmlns" not in rest or (_CLIENT_DECLARED not in rest and _is_sound(element)):
+                    return f"{start[: -len(_CLIENT_DECLARATION)]}{rest}"
+        elif _CLIENT_DECLARED not in text and _is_sound(element):
+            return text
+    return _write(element)
+
+
+def _is_sound(top: Element) -> bool:
+    """True if the prefixes in the tree say what its names say, so that libxml2 writes it right.
+
+    When an element gets another parent, or none, lxml drops declarations that an ancestor has too,
+    even where the element uses that prefix for something else. Then the tree says {jabber:client}x
+    and its serialisation {urn:evil}x: what one process has judged is not what the next one gets.
+    Stanzas are taken out of their stream, so peers could make use of it.
+    """
+    for element in top.iter():
+        namespace, _, _ = element.tag.rpartition("}")
+        if element.nsmap.get(element.prefix) != namespace[1:]:
+            return False
+        keys: Any = element.keys()  # str, whatever the stubs say
+        for key in keys:
+            # lxml does not tell the prefixes of attributes.
+            if key[0] == "{" and not key.startswith(_XML_PREFIX):
+                return False
+    return True
+
+
+_Scope: TypeAlias = dict[str, str]  # prefix → namespace, of what is written so far
+
+
+def _write(top: Element) -> str:
+    """The long way, by names alone, for trees that libxml2 does not write as we need them.
+
+    All elements are written without prefix. Prefixes are declared as in the tree, because values
+    such as xsi:type="xs:string" refer to them, and for attributes; never for jabber:client, as
+    then elements would be in it in a component's stream too.
+    """
     parts: list[str] = []
-    _write(element, ns.CLIENT, parts)
-    return "".join(parts)
-
-
-_CLIENT_PREFIX: Final = f"{{{ns.CLIENT}}}"
-_CLIENT_DECLARATION_LENGTH: Final = len(f' xmlns="{ns.CLIENT}"')
-
-
-def _write(top: Element, default: str, parts: list[str]) -> None:
-    """The long way, for trees that libxml2 does not write as we need them."""
     # Work list instead of recursion: a tree that was built here may be of any depth.
-    pending: list[tuple[Element, str] | str] = [(top, default)]
+    pending: list[tuple[Element, str, _Scope] | str] = [(top, ns.CLIENT, {"xml": ns.XML})]
     while pending:
         item = pending.pop()
         if isinstance(item, str):
             parts.append(item)
             continue
-        element, inherited = item
+        element, default, scope = item
         if not isinstance(element.tag, str):
             raise LocalProtocolError("XMPP has no comment, processing instruction or entity")
-        name = etree.QName(element)
-        namespace = name.namespace or ""
-        parts.append(f"<{name.localname}")
-        if namespace != inherited:
+        namespace, _, name = element.tag.rpartition("}")
+        namespace = namespace[1:]
+        parts.append(f"<{name}")
+        if namespace != default:
             parts.append(f' xmlns="{escape(namespace)}"')
-        _write_attributes(element, parts)
+        scope = _write_declarations(element, scope, parts)
+        scope = _write_attributes(element, scope, parts)
         if element.text is None and not len(element):
             parts.append("/>")
             continue
         parts.append(f">{escape_text(element.text or '')}")
-        pending.append(f"</{name.localname}>")
+        pending.append(f"</{name}>")
         for child in reversed(element):
             if child.tail:
                 pending.append(escape_text(child.tail))
-            pending.append((child, namespace))
+            pending.append((child, namespace, scope))
+    return "".join(parts)
 
 
-def _write_attributes(element: Element, parts: list[str]) -> None:
-    prefixes: dict[str, str] = {ns.XML: "xml"}
-    # Prefixes in scope are kept: values such as xsi:type="xs:string" refer to them.
+def _declare(prefix: str, uri: str, scope: _Scope, parts: list[str]) -> _Scope:
+    parts.append(f' xmlns:{prefix}="{escape(uri)}"')
+    return scope | {prefix: uri}
+
+
+def _write_declarations(element: Element, scope: _Scope, parts: list[str]) -> _Scope:
     for prefix, uri in element.nsmap.items():
-        if prefix and uri != ns.CLIENT:
-            prefixes.setdefault(uri, prefix)
-            parts.append(f' xmlns:{prefix}="{escape(uri)}"')
+        if prefix and uri != ns.CLIENT and scope.get(prefix) != uri:
+            scope = _declare(prefix, uri, scope, parts)
+    return scope
+
+
+def _write_attributes(element: Element, scope: _Scope, parts: list[str]) -> _Scope:
     attributes: Any = element.items()  # str to str, whatever the stubs say
     for key, value in attributes:
-        attribute = etree.QName(key)
-        name, uri = attribute.localname, attribute.namespace
+        uri, _, name = key.rpartition("}")
         if uri:
-            prefix = prefixes.get(uri)
+            prefix = next((prefix for prefix, bound in scope.items() if bound == uri[1:]), None)
             if prefix is None:
-                prefix = prefixes[uri] = f"ns{len(prefixes)}"
-                while prefix in element.nsmap:
-                    prefix = prefixes[uri] = prefix + "_"
-                parts.append(f' xmlns:{prefix}="{escape(uri)}"')
+                prefix = f"ns{len(scope)}"
+                while prefix in scope:
+                    prefix += "_"
+                scope = _declare(prefix, uri[1:], scope, parts)
             name = f"{prefix}:{name}"
         parts.append(f' {name}="{escape(value)}"')
+    return scope

@@ -61,6 +61,12 @@ def attribute_equalities(predicate: Sequence[Token]) -> list[tuple[str, str]] | 
     return found if len(predicate) % 5 == 4 else None
 
 
+def only_name(predicate: Sequence[Token]) -> Token | None:
+    """The name if the predicate is nothing else, so that it asks for a child: [body]."""
+    is_name = len(predicate) == 1 and predicate[0].kind is Kind.NAME_TEST
+    return predicate[0] if is_name else None
+
+
 def clark_name(name: Token, namespaces: Mapping[str, str]) -> str | None:
     """The Clark name of an element's name test, None for one that many elements meet."""
     if name.local == "*":

@@ -14,8 +14,16 @@ from emp.routing.analysis import (
     clark_name,
     first_step,
     is_path,
+    only_name,
 )
-from emp.routing.conditions import FIELDS, TYPES, Condition, attribute_condition, condition
+from emp.routing.conditions import (
+    FIELDS,
+    TYPES,
+    Condition,
+    attribute_condition,
+    child_condition,
+    condition,
+)
 from emp.routing.functions import PREDECLARED
 from emp.routing.routes import Declaration, Routes
 from emp.routing.table import Match, Route, RouteTable, Rule
@@ -179,20 +187,25 @@ def _read(
 ) -> _Known:
     if step is None:
         return _Known(kind)
+    namespaces = {**namespaces, **PREDECLARED}
     if step.axis == "self":
-        return _read_stanza(step, kind)
+        return _read_stanza(step, kind, namespaces)
     if kind == "iq" and step.axis == "child" and _indexed("type", wanted) in ("get", "set"):
-        payload = clark_name(step.name, {**namespaces, **PREDECLARED})
+        payload = clark_name(step.name, namespaces)
         exact = payload is not None and not step.predicates and not step.more
         return _Known(kind, payload=payload, exact=exact)
     return _Known(kind)
 
 
-def _read_stanza(step: FirstStep, kind: str | None) -> _Known:
-    """Conditions on the stanza itself: [@type='chat'][@id='1']."""
+def _read_stanza(step: FirstStep, kind: str | None, namespaces: Mapping[str, str]) -> _Known:
+    """Conditions on the stanza itself: [@type='chat'][@id='1'][body]."""
     found: list[Condition] = []
     exact = not step.more
     for predicate in step.predicates:
+        child = only_name(predicate)
+        if child is not None and (tag := clark_name(child, namespaces)):
+            found.append(child_condition(child.text, tag))
+            continue
         for name, value in attribute_equalities(predicate) or [("", "")]:
             simple = attribute_condition(name, value, kind)
             if simple is None:

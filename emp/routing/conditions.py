@@ -94,6 +94,11 @@ def attribute_condition(name: str, value: str, kind: str | None) -> Condition | 
     return Condition(f"@{name}={quote(value)}", None if index else _equals(slot, value), index)
 
 
+def child_condition(xpath: str, tag: str) -> Condition:
+    """The condition for a predicate that asks for a child, [body]. tag: its Clark name."""
+    return Condition(xpath, lambda stanza: next(stanza.tree.iterchildren(tag), None) is not None)
+
+
 _SLOTS: Final = {"type": "type", "id": "id", "from": "from_text", "to": "to_text"}
 
 

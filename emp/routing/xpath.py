@@ -46,6 +46,8 @@ _FROM_DOCUMENT: Final = {
     "descendant-or-self": "descendant-or-self",
 }
 
+_PAIRS: Final = {"(": ")", "[": "]"}
+
 # A stanza of each kind to try a route on: wrong arguments show only when XPath is evaluated.
 _SAMPLES: Final[tuple[Stanza, ...]] = (
     Message("b@example.org", "hello", type="chat", from_="a@example.org/x", subject="s", id="1"),
@@ -139,12 +141,31 @@ def _check_syntax(text: str) -> None:
     try:
         etree.XPath(text)
     except etree.XPathSyntaxError as error:
-        tokenize(text)  # may know better what is wrong, and where
+        _check_brackets(text)  # may know better what is wrong, and where
         raise RouteError(f"bad XPath {text!r}: {str(error).lower()}") from None
     except ValueError:
         raise RouteError(
             f"bad XPath {text!r}: it holds characters that XML does not have"
         ) from None
+    _check_brackets(text)
+
+
+def _check_brackets(text: str) -> None:
+    """libxml2 forgives `count(`, and what follows relies on pairs."""
+    opened: list[Token] = []
+    for token in tokenize(text):
+        if token.text in _PAIRS:
+            opened.append(token)
+        elif token.text in _PAIRS.values() and (
+            not opened or _PAIRS[opened.pop().text] != token.text
+        ):
+            opened = [token]
+            break
+    if opened:
+        raise RouteError(
+            f"bad XPath {text!r}: {opened[-1].text} at character {opened[-1].start + 1} "
+            "has no counterpart"
+        )
 
 
 # -- absolute paths -------------------------------------------------------------------------------
@@ -246,7 +267,7 @@ def _closing(tokens: Sequence[Token], opening: int) -> int:
         depth += (tokens[number].text in ("(", "[")) - (tokens[number].text in (")", "]"))
         if depth == 0:
             return number
-    raise AssertionError("libxml2 accepted unbalanced brackets")
+    raise AssertionError("_check_brackets() let it pass")
 
 
 def _end(token: Token) -> int:
@@ -327,6 +348,8 @@ def _check_call(
             remedy=_function_remedy(token),
         )
     arguments = _arguments(tokens, number)
+    if not all(arguments):
+        raise RouteError(f"an argument of {token.text}() is missing")
     if len(arguments) < function.fewest or (
         function.most is not None and len(arguments) > function.most
     ):

@@ -68,7 +68,8 @@ _DECLARATION: Final = re.compile(
 )
 # A start tag up to, but without, its closing `>`. Possessive: linear on any input.
 _START_TAG: Final = re.compile(rb"<(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+')*+")
-_UP_TO_TAG_END: Final = re.compile(rb"[^>]*+>|[^>]++\Z")
+# libxml2 reports a text when it sees the next `<`, and a tag when it sees its `>`.
+_STEP: Final = re.compile(rb"[^<>]*+[<>]|[^<>]++\Z")
 
 _CONDITIONS: Final[dict[int, str]] = {
     etree.ErrorTypes.ERR_UNDECLARED_ENTITY: "restricted-xml",
@@ -117,8 +118,7 @@ class StreamParser:
         self._root: Any
         self._logged = 0  # entries of the parser's log that were judged
         self._tolerated = 0  # errors among them
-        self._pending: list[bytes] = []  # fed since nothing was open
-        self._pending_bytes = 0
+        self._pending = bytearray()  # fed since nothing was open, up to the last piece
         self._delivered = 0  # elements returned out of what is pending
         self._open_bytes = 0  # fed since the last element was complete
         self._likely_end = b"</message>"
@@ -211,17 +211,15 @@ class StreamParser:
         return self._feed(piece)
 
     def _feed(self, piece: bytes) -> list[etree._Element]:
-        pending = self._pending
-        if not pending and piece[0] <= _SPACE and not piece.strip(_WHITESPACE):
+        if not self._pending and piece[0] <= _SPACE and not piece.strip(_WHITESPACE):
             return []  # keepalive (RFC 6120 §4.6.1)
-        pending.append(piece)
         try:
             self._parser.feed(piece)
         except etree.XMLSyntaxError as error:
             self.fault = _fault_of(error)
         log = self._parser.feed_error_log
         if len(log) != self._logged and self._judge(log):
-            return self._replay()
+            return self._replay(piece)
         elements = self._collect(len(piece))
         if not self.fault:
             self._account(piece, elements)
@@ -314,43 +312,44 @@ class StreamParser:
 
     def _account(self, piece: bytes, complete: list[etree._Element]) -> None:
         """Counts what is open against the limit; forgets it where nothing is."""
-        self._pending_bytes += len(piece)
-        self._delivered += len(complete)
         if not complete:
+            self._pending += piece
             self._open_bytes += len(piece)
             if self._open_bytes > self._limits.stanza_bytes:
                 self.fault = RemoteProtocolError("policy-violation", "the stanza is too long")
             return
         self._open_bytes = 0
         if not len(self._root) and piece.rstrip(_WHITESPACE).endswith(b">"):
-            self._pending = []
-            self._pending_bytes = self._delivered = 0
+            self._pending.clear()
+            self._delivered = 0
             if self._tolerated >= TOLERATED_ERRORS or self._logged >= LOG_ENTRIES:
                 self._prime()
-        else:
-            self._likely_end = _end_of(complete[-1])
-            if self._pending_bytes > self._limits.stanza_bytes + PIECE_BYTES:
-                # Only a stream whose ends cannot be guessed comes here. It loses the stanzas that
-                # came in the same piece before an error of namespaces, nothing else.
-                self._pending = [b""]
-                self._pending_bytes = self._delivered = 0
+            return
+        self._likely_end = _end_of(complete[-1])
+        self._pending += piece
+        self._delivered += len(complete)
+        if len(self._pending) > self._limits.stanza_bytes + PIECE_BYTES:
+            # Only a stream whose ends cannot be guessed comes here. It loses the stanzas that came
+            # in the same piece before an error of namespaces, nothing else.
+            self._pending[:] = b" "
+            self._delivered = 0
 
-    def _replay(self) -> list[etree._Element]:
+    def _replay(self, piece: bytes) -> list[etree._Element]:
         """The stanzas that were complete before an error of namespaces; sets `fault`."""
         fault = self.fault = None
-        data = b"".join(self._pending)
+        data = bytes(self._pending + piece)
         self._prime()
         elements: list[etree._Element] = []
-        for tag in _UP_TO_TAG_END.findall(data):
+        for step in _STEP.findall(data):
             try:
-                self._parser.feed(tag)
+                self._parser.feed(step)
             except etree.XMLSyntaxError as error:
                 fault = _fault_of(error)
                 break
             log = self._parser.feed_error_log
             if len(log) != self._logged and self._judge(log):
                 break
-            elements += self._collect(len(tag))
+            elements += self._collect(len(data))
             if self.fault:
                 break
         self.fault = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
-
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -75,14 +73,10 @@ def elements(
     )
 
 
-# Copied, because lxml's append() can leave a tree whose prefixes contradict its names: it drops a
-# declaration that an ancestor has too, even if the element uses that prefix for something else.
 trees: st.SearchStrategy[etree._Element] = st.recursive(
     elements(), lambda below: elements(below), max_leaves=8
-).map(copy)
-stanza_trees = elements(
-    trees, (st.sampled_from(["message", "presence", "iq"]), st.just(ns.CLIENT))
-).map(copy)
+)
+stanza_trees = elements(trees, (st.sampled_from(["message", "presence", "iq"]), st.just(ns.CLIENT)))
 
 Canonical = tuple[object, ...]
 

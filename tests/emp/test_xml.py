@@ -369,6 +369,35 @@ def test_the_tail_is_not_part_of_it() -> None:
     assert serialize(nameless) == '<b xmlns=""/>'
 
 
+@pytest.mark.parametrize(
+    ("stanza", "names"),
+    [
+        ("<m xmlns='jabber:client'><v:x xmlns='V' xmlns:v='jabber:client'/></m>", "C}m C}x"),
+        ("<m><v:x xmlns='V' xmlns:v='jabber:client'/></m>", "C}m C}x"),
+        ("<m xmlns:a='U'><b:x xmlns:a='V' xmlns:b='U'/></m>", "C}m U}x"),
+        ("<m><b:x xmlns:a='V' xmlns:b='T'/></m>", "C}m T}x"),
+        ("<m><x xmlns='U'><b:y xmlns='V' xmlns:b='U'/></x></m>", "C}m U}x U}y"),
+    ],
+)
+@pytest.mark.parametrize("taken_out", ["removed", "cleared", "moved", "left"])
+def test_no_element_changes_its_name_on_the_way(stanza: str, names: str, taken_out: str) -> None:
+    element = from_stream(stanza, "xmlns:t='T'")
+    parent = element.getparent()
+    assert parent is not None
+    if taken_out == "removed":
+        parent.remove(element)
+    elif taken_out == "cleared":
+        parent.clear()
+    elif taken_out == "moved":
+        E.stream(xmlns=ns.CLIENT).append(element)
+    expected = [f"{{{name}".replace("{C}", f"{{{ns.CLIENT}}}") for name in names.split()]
+    assert [each.tag for each in element.iter()] == expected
+    assert [each.tag for each in in_client_stream(serialize(element)).iter()] == expected
+    if taken_out != "left":
+        payload = in_client_stream(serialize(element[0]))
+        assert [each.tag for each in payload.iter()] == expected[1:]
+
+
 def test_prefixes_that_values_refer_to_are_kept() -> None:
     text = (
         "<c:iq xmlns:c='jabber:client'><v xmlns='urn:x' xmlns:xsi='urn:xsi' xmlns:xs='urn:xs'"

@@ -87,6 +87,10 @@ def test_all_conditions_as_one_xpath(
         ("message", '[@type="chat" and @id="1"][@to=\'a@b\']', True),
         ("route", "/message[@type='chat']", True),
         ("iq_get", "tw:tweets", True),
+        ("message", "[body][tw:tweet]", True),
+        ("message", "[*]", False),
+        ("message", "[tw:*]", False),
+        ("message", "[text()]", False),
         ("message", "[@type='normal']", False),  # an absent type is not @type='normal'
         ("route", "[@type='available']", False),
         ("message", "[@type='']", False),
@@ -119,7 +123,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_place() -> None:
         ["namespaces", "syntax", "type", "prefix", "nowhere", "text"],
         [
             "the prefix 're' always stands for http://exslt.org/regular-expressions",
-            "bad XPath 'self::message[@type=': invalid expression",
+            "bad XPath 'self::message[@type=': [ at character 14 has no counterpart",
             "there is no message of type 'chatt'. Did you mean 'chat'?",
             "bad XPath 'tv:tweet': the prefix 'tv' is not declared. Did you mean 'tw'?",
             "this route leads nowhere. Add .to(Class.action)",

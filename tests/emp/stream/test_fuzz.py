@@ -122,6 +122,8 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 @given(pieces=SOUP, places=st.lists(st.integers(0, 10_000), max_size=8))
 @example(pieces=[b"<presence/>", b"<a:b/>"], places=[3, 12])
 @example(pieces=[b"</stream:stream>", b"<", b"\xff"], places=[])
+@example(pieces=[b"text", b"<a:b/>"], places=[5])
+@example(pieces=[b"<iq", b" ".join(b" a%d=''" % i for i in range(101)), b"/><a:b/>"], places=[9])
 def test_cuts_make_no_difference(pieces: list[bytes], places: list[int]) -> None:
     data = b"".join(pieces)
     stream, expected = feed(ready_component, [data])

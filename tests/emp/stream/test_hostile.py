@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emp.stream import Limits
-from emp.stream.events import StreamFailed
+from emp.stream.events import StanzasReceived, StreamFailed
 from emp.stream.parser import PIECE_BYTES, StreamParser
 from tests.emp.stream.law import (
     CLOSED,
@@ -418,3 +418,20 @@ def test_parser_reports_idleness() -> None:
     for piece, idle in ((b"<iq", False), (b">", False), (b"</iq>", True), (b" ", True)):
         parser.receive(piece)
         assert parser.idle is idle
+
+
+def test_a_stream_that_never_rests() -> None:
+    """Every read ends inside a stanza whose end cannot be guessed."""
+    limits = Limits(stanza_bytes=200)
+    stream = ready_component(limits=limits)
+    piece = b" id='a'/><iq><x>b</x></iq><presence"
+    stream.receive_data(b"<presence")
+    count = 0
+    for _ in range(5000):
+        for event in stream.receive_data(piece):
+            assert isinstance(event, StanzasReceived)
+            count += len(event.stanzas)
+    assert count == 10_000
+    (event,) = stream.receive_data(b"/><iq><a:b/>")[-1:]
+    assert isinstance(event, StreamFailed)
+    assert event.error.condition == "not-well-formed"

@@ -1,0 +1,154 @@
+"""What a user does wrong: one clear line each, an exit code that is not 0, nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from emp.devserver import DevServer
+from emp.devserver.certificate import ensure_certificate
+from tests.e2e.application import command, started
+
+APP = """
+from actors import Component
+from emp.routing import Routes
+
+class Hackity(Component):
+    def hack(self):
+        return "Hackity Hack!"
+
+routes = Routes()
+routes.message("[body]").to(Hackity.hack)
+"""
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[DevServer]:
+    server = DevServer(
+        "localhost",
+        directory=tmp_path / "server",
+        accounts={"foo": "foo"},
+        components={"hack.localhost": "secret"},
+    )
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def files(directory: Path, local: DevServer, app: str = APP, **changes: str | int) -> str:
+    keys: dict[str, str | int] = {
+        "kind": "client",
+        "node": "foo",
+        "host": "localhost",
+        "password": "foo",
+        "server": "127.0.0.1",
+        "port": local.port,
+        "ca_file": str(local.ca_file),
+        **changes,
+    }
+    lines = [f"{key} = {value!r}" for key, value in keys.items()]
+    (directory / "emp.toml").write_text("[connections.hack]\n" + "\n".join(lines) + "\n")
+    (directory / "mistaken.py").write_text(app)
+    return str(directory / "mistaken.py")
+
+
+async def mistake(path: str, code: int, *words: str, system: str = "embedded") -> None:
+    """`emp start` ends by itself with `code` and exactly one error line, which has `words`."""
+    async with started(path, "--system", system) as application:
+        assert await application.ended() == code, application.text
+        errors = [line for line in application.output if line.startswith("error: ")]
+        assert len(errors) == 1, application.text
+        assert [word for word in words if word not in errors[0]] == [], errors[0]
+        assert "Traceback" not in application.text
+        assert list(application.runtime.iterdir()) == []
+
+
+@pytest.mark.parametrize("system", ["embedded", "multiproc"])
+async def test_wrong_password(server: DevServer, tmp_path: Path, system: str) -> None:
+    path = files(tmp_path, server, password="wrong")
+    await mistake(path, 1, "authenticate", "not-authorized", "password", system=system)
+
+
+async def test_wrong_secret(server: DevServer, tmp_path: Path) -> None:
+    files(tmp_path, server)
+    (tmp_path / "emp.toml").write_text(
+        '[connections.hack]\nhost = "hack.localhost"\nsecret = "wrong"\nserver = "127.0.0.1"\n'
+        f"port = {server.component_port}\n"
+    )
+    await mistake(str(tmp_path / "mistaken.py"), 1, "authenticate", "secret")
+
+
+async def test_unresolvable_host(server: DevServer, tmp_path: Path) -> None:
+    path = files(tmp_path, server, server="nowhere.invalid")
+    await mistake(path, 1, "resolve", "nowhere.invalid")
+
+
+async def test_untrusted_certificate(server: DevServer, tmp_path: Path) -> None:
+    other = ensure_certificate(tmp_path / "other", "localhost").ca
+    await mistake(
+        files(tmp_path, server, ca_file=str(other)), 1, "secure", "certificate", "ca_file"
+    )
+
+
+async def test_port_in_use(server: DevServer, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        path = files(tmp_path, server)
+        config = tmp_path / "emp.toml"
+        config.write_text(config.read_text() + f"[system]\nport = {port}\n")
+        await mistake(path, 2, str(port), system="multiproc")
+        code, output = await command("emp", "server", "--port", str(port), runtime=tmp_path)
+        assert (code, output.count("\n")) == (1, 1)
+        assert str(port) in output
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        (APP.replace("[body]", "[body"), ("mistaken.py:10", "XPath")),
+        (APP.replace("Hackity.hack)", "Hackity.hak)"), ("mistaken.py:10", "did you mean 'hack'?")),
+        (APP.replace('"[body]"', '"[x:body]"'), ("mistaken.py:10", "x")),
+        (APP.replace("def hack(self)", "def hack(self, boddy)"), ("mistaken.py:10", "'boddy'")),
+        (APP.replace("class Hackity", "class Hackity("), ("mistaken.py:5", "syntax error")),
+        (APP.replace("routes = ", "ways = "), ("mistaken.py:10", "routes")),
+        ("", ("mistaken.py", "has no `routes`")),
+    ],
+    ids=["bad XPath", "unknown action", "prefix", "parameter", "syntax", "name", "no routes"],
+)
+async def test_in_the_application(
+    server: DevServer, tmp_path: Path, app: str, words: tuple[str, ...]
+) -> None:
+    await mistake(files(tmp_path, server, app), 2, *words)
+
+
+async def test_unknown_key(server: DevServer, tmp_path: Path) -> None:
+    path = files(tmp_path, server, pasword="x")
+    await mistake(path, 2, "emp.toml:9", "unknown key 'pasword'", "did you mean 'password'?")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["start", "nowhere"], "there is no application at"),
+        (["start", "apps/hack", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["start"], "Missing argument 'PATH'"),
+        (["strat"], "No such command 'strat'"),
+        (["server", "--account", "foo"], "USER:PASSWORD"),
+    ],
+)
+async def test_on_the_command_line(arguments: list[str], words: str, tmp_path: Path) -> None:
+    code, output = await command("emp", *arguments, runtime=tmp_path)
+    assert code == 2
+    assert words in output
+    assert "Traceback" not in output
+
+
+async def test_check_finds_nothing_wrong_with_hack(tmp_path: Path) -> None:
+    config = "apps/hack/component.toml"
+    code, output = await command("emp", "check", "apps/hack", "--config", config, runtime=tmp_path)
+    assert code == 0
+    assert "Hackity.hack" in output
+    assert output.endswith("all right\n")
