@@ -33,6 +33,10 @@ from emp.xml import escape
 
 # One feed: what is counted against Limits.stanza_bytes at a time.
 PIECE_BYTES: Final = 65_536
+
+# Stanzas that share a parent once they are out of the stream, and so live as long as any of them.
+HOLDER_SIZE: Final = 16
+_HOLDER_NAMESPACES: Final = {None: ns.CLIENT}
 # libxml2 ≥ 2.13 logs the first 100 errors only: a parser that has tolerated that many of them is
 # replaced as soon as nothing is open, and until then stanzas are searched for what it may miss.
 TOLERATED_ERRORS: Final = 50
@@ -252,11 +256,11 @@ class StreamParser:
         if complete:
             self._check_size(complete, size)
         foreign = next(root.iterchildren(_COMPONENT_ANY), None)
-        if len(complete) == len(children):
-            root.clear()
-        else:  # one is open; or there is a fault, and no feed any more
+        _take_out(complete)
+        if len(root):  # one is open; or there is a fault, and no feed any more
             root.text = None
-            del root[: len(complete)]
+        else:
+            root.clear()
         if foreign is not None:
             _rename(complete)
         return complete
@@ -374,6 +378,17 @@ def _fault_of(error: Any) -> RemoteProtocolError:
 def _fault(code: int, message: str | None) -> RemoteProtocolError:
     """The fault for an error of libxml2. Its message may quote the peer, so it stays here."""
     return RemoteProtocolError(_CONDITIONS.get(code, "not-well-formed"), message or "")
+
+
+def _take_out(elements: list[etree._Element]) -> None:
+    """Moves elements out of the stream's root, so that they do not pile up there.
+
+    Into a parent that declares the default namespace, as the root does: an element without parent
+    gets a prefix instead, serialises as <ns0:message xmlns:ns0=…>, and takes the long way out.
+    """
+    for start in range(0, len(elements), HOLDER_SIZE):
+        holder = etree.Element("stanzas", nsmap=_HOLDER_NAMESPACES)
+        holder.extend(elements[start : start + HOLDER_SIZE])
 
 
 def _text_fault(text: str | None) -> RemoteProtocolError | None:

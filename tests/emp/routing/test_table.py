@@ -250,7 +250,8 @@ def stanzas(draw: st.DrawFn) -> str:
 
 _PREDICATES = [
     None, "[@type='chat']", "[@type='normal']", "[@id='1' and @type='error']", "[@from='']",
-    "[@from='bar@localhost'][body]", "[body]", "body", "[tw:tweet][@type='chat']", "[query]", "tw:tweet", "tw:tweet[@id]", "tw:tweets",
+    "[@from='bar@localhost'][body]", "[body]", "body",
+    "[tw:tweet][@type='chat']", "[query]", "tw:tweet", "tw:tweet[@id]", "tw:tweets",
     "query", "tw:*", "*", "//tw:tweet", "//tw:tweet[@id][1]", "count(body)", "count(*) > 1",
     "not(body)", "/message", "/message[@type='chat']", "/iq/tw:tweet", "/*[@id]", "tw:tweet | body",
     "@type", "[re:test(body, '^!')]", "tw:tweets/tw:tweet", "/presence[@type='unavailable']",
