@@ -1,6 +1,6 @@
 """The actors of EMP, and what components are made of.
 
-    from actors import Component, NoAnswer
+from actors import Component, NoAnswer
 """
 
 from typing import TYPE_CHECKING, Any

@@ -36,7 +36,7 @@ PIECE_BYTES: Final = 65_536
 
 # Stanzas that share a parent once they are out of the stream, and so live as long as any of them.
 HOLDER_SIZE: Final = 16
-_HOLDER_NAMESPACES: Final = {None: ns.CLIENT}
+_HOLDER_NAMESPACES: Final[Any] = {None: ns.CLIENT}  # the stubs know no default namespace
 # libxml2 ≥ 2.13 logs the first 100 errors only: a parser that has tolerated that many of them is
 # replaced as soon as nothing is open, and until then stanzas are searched for what it may miss.
 TOLERATED_ERRORS: Final = 50
