@@ -18,12 +18,11 @@ from typing import Any, Literal
 
 from emp.errors import ConfigError, JIDError
 from emp.jid import JID
+from emp.sasl import MECHANISMS
+from emp.stream.limits import STANZA_BYTES
 
 SystemName = Literal["embedded", "multiproc"]
 ConnectionKind = Literal["component", "client"]
-
-STANZA_BYTES = 262_144
-"""Largest stanza accepted, in bytes: what Prosody and ejabberd accept from clients by default."""
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for each step of connecting: a server that is slower than that is not working."""
@@ -147,8 +146,6 @@ def _mechanisms(value: Any) -> tuple[str, ...]:
         _one_of(*MECHANISMS)(name)
     return tuple(names)
 
-
-MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN")
 
 SCHEMA: dict[str, dict[str, Rule]] = {
     "app": {"name": _text, "module": _text},

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from emp import ns
 from emp.devserver.hub import Resource
 from emp.errors import JIDError
 from emp.jid import JID
@@ -69,9 +70,18 @@ class Session(asyncio.Protocol):
         server = self._server
         if self._for_components:
             return ServerConfig(
-                server.domain, offer_tls=False, require_tls=False, secret_of=server.secret_of
+                server.domain,
+                accepts=frozenset({ns.COMPONENT}),
+                offer_tls=False,
+                require_tls=False,
+                secret_of=server.secret_of,
             )
-        return ServerConfig(server.domain, password_of=server.password_of, bind=self._bind)
+        return ServerConfig(
+            server.domain,
+            accepts=frozenset({ns.CLIENT}),
+            password_of=server.password_of,
+            bind=self._bind,
+        )
 
     def _bind(self, bare: JID, requested: str | None) -> str:
         self._resource = self._server.hub.bind(bare, requested, self.deliver)

@@ -9,6 +9,7 @@ from emp.errors import ConnectionFailed, EmpError
 from emp.net import failures, names, tls
 from emp.net.resolve import Candidate, resolve
 from emp.net.transport import Progress, StreamSink, XMPPStream
+from emp.sasl import DISCREET
 from emp.stream import ClientStream, ComponentStream
 from emp.stream.config import ClientConfig, ComponentConfig
 from emp.stream.limits import Limits
@@ -104,7 +105,7 @@ def _engine(settings: ConnectionSettings) -> ClientStream | ComponentStream:
             username=settings.node or "",
             password=settings.password or "",
             resource=settings.resource,
-            mechanisms=settings.mechanisms,
+            mechanisms=settings.mechanisms or DISCREET,
             require_tls=settings.tls == "required",
             limits=limits,
         )

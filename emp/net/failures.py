@@ -66,7 +66,10 @@ def _authentication(
         )
     remedy = _credentials(settings)
     if error.condition == "invalid-mechanism":
-        remedy = "authentication = must allow one that the server offers"
+        remedy = (
+            "authentication = must allow one that the server offers; PLAIN, which shows it the "
+            "password, must be allowed by name"
+        )
     return ConnectionFailed(
         "authenticate",
         f"{settings.address} at {peer}: {_one_line(error)}",

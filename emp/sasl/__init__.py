@@ -11,6 +11,9 @@ from emp.sasl.scram import SCRAM_SHA_1, SCRAM_SHA_256
 MECHANISMS: Final = {each.name: each for each in (SCRAM_SHA_256, SCRAM_SHA_1, PLAIN)}
 """All mechanisms, strongest first."""
 
+DISCREET: Final = tuple(name for name, each in MECHANISMS.items() if not each.needs_tls)
+"""Those that don't show the server the password: what a client uses unless it is told otherwise."""
+
 
 def acceptable(allowed: tuple[str, ...] | None, *, secure: bool) -> list[Mechanism]:
     """The mechanisms that may be used, best first.
@@ -34,6 +37,7 @@ def choose(
 
 
 __all__ = [
+    "DISCREET",
     "MECHANISMS",
     "Challenge",
     "ClientExchange",

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from emp import ns
 from emp.jid import JID
 from emp.stream.limits import Limits
 
@@ -49,11 +50,13 @@ class ComponentConfig:
 class ServerConfig:
     """The server's side; the content namespace of the peer's header says client or component.
 
+    `accepts` are the content namespaces, and so the kinds of peers, that are served.
     `password_of(username)` and `secret_of(domain)` return None for who is unknown.
     `bind(bare, requested)` returns the resource to give; it may raise emp.errors.StanzaError.
     """
 
     domain: str
+    accepts: frozenset[str] = frozenset({ns.CLIENT, ns.COMPONENT})
     offer_tls: bool = True
     require_tls: bool = True
     password_of: Callable[[str], str | None] = field(default=_nobody, repr=False)

@@ -58,12 +58,12 @@ class ServerStream(Stream):
         )
 
     def _header_received(self, header: StreamHeader) -> None:
+        if header.namespace not in self.config.accepts:
+            raise RemoteProtocolError("invalid-namespace", str(header.namespace))
         if header.namespace == ns.COMPONENT:
             self._component_opens(header)
-        elif header.namespace == ns.CLIENT:
-            self._client_opens(header)
         else:
-            raise RemoteProtocolError("invalid-namespace", str(header.namespace))
+            self._client_opens(header)
 
     def _negotiate(self, element: Element) -> None:
         if self.component:

@@ -18,7 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("kind", choices=sorted(KINDS), help="which server to run")
     kind = parser.parse_args(arguments).kind
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background job is born with SIGINT ignored
+        signal.signal(number, _interrupt)
     print(f"starting {kind} …", flush=True)
     try:
         with KINDS[kind]() as server:

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from emp import ns
 from emp.errors import NotAllowed
 from emp.jid import JID
 from emp.stream import ServerStream
-from emp.stream.events import Authenticated, Ready, StartTLS, StreamClosed
+from emp.stream.config import ServerConfig
+from emp.stream.events import Authenticated, Ready, StartTLS, StreamClosed, StreamFailed
 from emp.stream.features.sasl import ATTEMPTS
 from tests.emp.stream.law import (
     STREAMS,
@@ -301,3 +303,14 @@ def test_end_before_anything() -> None:
     assert stream.receive_eof()[0] != StreamClosed()
     assert stream.closed
     assert stream.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    ("accepts", "other"), [(ns.COMPONENT, "jabber:client"), (ns.CLIENT, "jabber:component:accept")]
+)
+def test_peers_of_a_kind_that_is_not_served(accepts: str, other: str) -> None:
+    server = ServerStream(ServerConfig("localhost", accepts=frozenset({accepts})))
+    header = f"<stream:stream xmlns='{other}' xmlns:stream='{ns.STREAM}' to='localhost'>"
+    event = server.receive_data(header.encode())[-1]
+    assert isinstance(event, StreamFailed)
+    assert event.error.condition == "invalid-namespace"

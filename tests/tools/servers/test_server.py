@@ -116,6 +116,10 @@ def test_unknown_accounts_are_refused() -> None:
             running_server.account("mallory")
 
 
+STOP_SECONDS = 30.0
+"""For a server to stop: it takes two at most."""
+
+
 def by_hand(kind: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "tools.servers", kind],
@@ -144,9 +148,12 @@ def test_by_hand_it_tells_how_to_connect_and_ends_with_ctrl_c(kind: str) -> None
         end = os.pidfd_open(int(shown.split("(process ")[1].split(")")[0]))
         directory = Path(shown.split("authority")[1].split()[0]).parents[1]
         assert directory.is_dir()
-        process.send_signal(signal.SIGINT)
-        assert "stopped" in read_until(process, "stopped")
-    assert process.returncode == 0
+        try:
+            process.send_signal(signal.SIGINT)
+            assert "stopped" in read_until(process, "stopped")
+            assert process.wait(STOP_SECONDS) == 0
+        finally:
+            process.kill()  # of no consequence when it has ended
     assert has_ended(end)
     assert not directory.exists()
 
