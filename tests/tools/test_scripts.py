@@ -39,9 +39,10 @@ def tree(tmp_path: Path) -> Path:
 
 
 def run_venv(tree: Path, extras: str = "", **variables: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHON"}
     return subprocess.run(
         ["bash", "-c", USE_VENV, "bash", str(tree), extras],
-        env={**os.environ, "ASKED": str(tree / "asked"), **variables},
+        env={**inherited, "ASKED": str(tree / "asked"), **variables},
         capture_output=True,
         text=True,
         check=False,
