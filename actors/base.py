@@ -83,7 +83,7 @@ class BaseActor(Actor):
                 handler(self, message, sender)
             elif name not in QUIET:
                 logger.debug("%s: unexpected message %s from %s", self.name, name, sender)
-        except Exception:
+        except BaseException:  # not even SystemExit may stop a whole system
             logger.exception("%s: %s failed; the actor goes on", self.name, name)
 
     def become(self, app_name: str, name: str, log_level: str) -> None:

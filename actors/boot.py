@@ -42,6 +42,12 @@ START_TIMEOUT = 60.0
 """Seconds for the supervisor to take the plan; it takes milliseconds unless the machine is
 swamped."""
 
+EVENTS_TIMEOUT = 2.0
+"""Seconds for one answer to the question for events: a stop must not wait long behind it."""
+
+EVENTS_ATTEMPTS = 5
+"""Questions without an answer, one after the other, that make a supervisor hung or gone."""
+
 STOP_GRACE = 5.0
 """Seconds in which stanzas that are being handled may be finished when the application stops."""
 
@@ -82,16 +88,25 @@ class Boot:
 
     async def new_events(self) -> tuple[Event, ...]:
         """What happened since the last call."""
-        answer = await self.ask(GetEvents(self.seen), START_TIMEOUT)
+        answer = await self.ask(GetEvents(self.seen), EVENTS_TIMEOUT)
         events = answer.events if isinstance(answer, Events) else ()
         if events:
             self.seen = events[-1].number
         return events
 
     async def events(self, pause: float) -> AsyncIterator[Event]:
-        """Events for ever, looked for every `pause` seconds, until a stop is requested."""
+        """Events for ever, looked for every `pause` seconds, until a stop is requested. Raises
+        TimeoutError when the supervisor doesn't answer."""
+        unanswered = 0
         while not self.stop_requested.is_set():
-            for event in await self.new_events():
+            try:
+                events = await self.new_events()
+                unanswered = 0
+            except TimeoutError:
+                events, unanswered = (), unanswered + 1
+                if unanswered == EVENTS_ATTEMPTS:
+                    raise
+            for event in events:
                 yield event
             try:
                 async with asyncio.timeout(pause):
@@ -208,7 +223,7 @@ async def boot_up(boot: Boot, report: Callable[[Report], None]) -> None:
         show(event, report)
         if event.kind == "failed":
             raise failure(event)
-        if event.kind == "connected":
+        if event.kind in ("connected", "stopped"):
             waiting.discard(event.name)
         if not waiting:
             return

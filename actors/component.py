@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from types import CoroutineType
 from typing import Any, NoReturn
 
 from actors.base import BaseActor, logger
-from actors.flow import WINDOW, Inflow, Outflow
+from actors.flow import BATCH_BYTES, Inflow, Outflow
 from actors.messages import (
     ActorFailed,
     ActorLost,
@@ -43,9 +43,9 @@ IQ_GRACE = 2.0
 """Seconds more before an asker gives up on a connection actor that doesn't even report the
 timeout."""
 
-REMEMBERED = 2 * WINDOW
-"""Reports per connection that are remembered, to know what a new router gives a second time. Only
-those on their way to the connection matter, and no more than a window of them can be."""
+LOST_KEPT = 64
+"""Connections that are remembered to be gone, for the stanzas of theirs that are still on the
+way."""
 
 _context: ContextVar[Lane] = ContextVar("emp.connection")
 
@@ -91,24 +91,104 @@ class Component:
         return await self._host.ask_iq(Iq("set", payload, to=to), timeout)
 
 
+class Source:
+    """A router that gives us stanzas: its batches, until everything in them is handled."""
+
+    __slots__ = ("calls", "done", "inflow", "over", "ref", "remaining")
+
+    def __init__(self, router: Ref) -> None:
+        self.ref = router
+        self.inflow = Inflow()
+        self.calls: dict[int, Call] = {}
+        self.remaining: dict[int, int] = {}  # batch → actions of it that go on
+        self.over: deque[tuple[int, tuple[tuple[Lane, int], ...]]] = deque()
+        self.done: list[int] = []
+
+    def credit(self) -> tuple[int, tuple[int, ...]] | None:
+        """What to report now: the batch up to which all were taken, and those that are handled.
+
+        A batch whose actions are over is handled when its answers have reached the connections,
+        `over` says how far: until then they would be lost with us.
+        """
+        over = self.over
+        while over and all(lane.acknowledged >= entries for lane, entries in over[0][1]):
+            self.done.append(over.popleft()[0])
+        credit = self.inflow.credit()
+        if credit is None:
+            return None
+        done, self.done = tuple(self.done), []
+        return credit, done
+
+
 class Lane:
     """What goes to one connection: (sequence number that this handles or None, stanzas)."""
 
-    __slots__ = ("connection", "outflow", "recent", "running")
+    __slots__ = ("acknowledged", "connection", "outflow", "running", "sent", "suspect", "unsure")
 
     def __init__(self, connection: Ref) -> None:
         self.connection = connection
         self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
-        self.running: set[int] = set()
-        self.recent: deque[tuple[int, ...]] = deque(maxlen=REMEMBERED)
+        self.running: dict[int, tuple[Source, int]] = {}  # number → whose batch waits for it
+        self.unsure: deque[tuple[int, int, tuple[int, ...]]] = deque()  # sent, not acknowledged
+        self.sent = self.acknowledged = 0  # entries of the outflow
+        self.suspect = 0
+
+    def put(self, number: int, replies: Sequence[Stanza]) -> None:
+        """`replies` are what handles the stanza `number`. Many become many entries: a batch has a
+        bound."""
+        if len(replies) > 1:
+            self.outflow.waiting.extend((None, (reply,)) for reply in replies[:-1])
+            replies = replies[-1:]
+        self.outflow.waiting.append((number, replies))
+
+    def next_batch(self, framed: bool) -> tuple[int, tuple[Stanza, ...], tuple[int, ...]] | None:
+        """The batch to send now: its number, stanzas, and the numbers that they handle. `framed`
+        when it goes to another process."""
+        batch = self.outflow.next_batch(_weight if framed else None)
+        if batch is None:
+            return None
+        number, entries = batch
+        self.sent += len(entries)
+        handled = tuple([entry[0] for entry in entries if entry[0] is not None])
+        self.unsure.append((number, self.sent, handled))
+        return number, tuple([stanza for entry in entries for stanza in entry[1]]), handled
+
+    def taken(self, batch: int) -> None:
+        self.outflow.taken(batch)
+        while self.unsure and self.unsure[0][0] <= batch:
+            self.acknowledged = self.unsure.popleft()[1]
+
+    def lose(self) -> None:
+        """The connection is gone: nobody waits for anything that goes there."""
+        self.acknowledged = sys.maxsize
+
+    def suspect_all(self) -> None:
+        """There is a new router. What it gives again is among the numbers up to `suspect`."""
+        numbers = [*self.running, *(number for _, _, handled in self.unsure for number in handled)]
+        waiting = [number for number, _ in self.outflow.waiting if number is not None]
+        self.suspect = max([*numbers, *waiting], default=0)
 
     def knows(self, number: int) -> bool:
         """True when the stanza is being handled, or was."""
         return (
             number in self.running
-            or any(number in numbers for numbers in self.recent)
+            or any(number in handled for _, _, handled in self.unsure)
             or any(number == entry[0] for entry in self.outflow.waiting)
         )
+
+
+def _weight(entry: tuple[int | None, Sequence[Stanza]]) -> int:
+    return sum([len(stanza.to_bytes()) for stanza in entry[1]])
+
+
+def _writable(stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+    """The stanzas, each with its bytes made: what can't be written is the fault of the action, and
+    must not become that of the connection. Raises LocalProtocolError."""
+    for stanza in stanzas:
+        size = len(stanza.to_bytes())
+        if size > BATCH_BYTES:
+            raise LocalProtocolError(f"a stanza of {size} bytes is too large to be sent")
+    return stanzas
 
 
 class ComponentActor(BaseActor):
@@ -120,16 +200,14 @@ class ComponentActor(BaseActor):
         super().__init__()
         self.component: Component
         self.lanes: dict[int, Lane] = {}
-        self.calls: dict[int, Call] = {}
-        self.routers: dict[int, Inflow] = {}
-        self.remaining: dict[int, int] = {}
-        self.done: list[int] = []
-        self.busy: dict[str | None, deque[tuple[Lane, Any]]] = {}
+        self.lost: deque[int] = deque(maxlen=LOST_KEPT)
+        self.source: Source | None = None
+        self.busy: dict[str | None, deque[tuple[Lane, Source, int, Any]]] = {}
         self.tasks: set[asyncio.Task[None]] = set()
-        self.asks: dict[int, asyncio.Future[Iq]] = {}
+        self.asks: dict[int, tuple[Ref, asyncio.Future[Iq]]] = {}
         self.handled = self.failed = 0
+        self._past: set[int] = set()
         self._tokens = 0
-        self._router: Ref | None = None
         self._flush_due = False
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
@@ -143,8 +221,9 @@ class ComponentActor(BaseActor):
             found = application.resolve(message.spec.reference, app.directory)
             self.component = self._make(found)
             application.with_routes(app, [(r.xpath, found, r.action) for r in self.spec.routes])
-        except EmpError as error:
-            self.send(sender, ActorFailed(self.name, self.incarnation, str(error)))
+        except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
+            reason = str(error) if isinstance(error, EmpError) else repr(error)
+            self.send(sender, ActorFailed(self.name, self.incarnation, reason))
             return
         self.started(sender)
 
@@ -155,7 +234,7 @@ class ComponentActor(BaseActor):
             )
         try:
             component = found()
-        except Exception as error:  # noqa: BLE001 - the user's constructor may raise anything
+        except BaseException as error:  # noqa: BLE001 - the user's constructor may raise anything
             raise EmpError(f"{found.__qualname__}() failed: {error!r}") from None
         component._host = self
         return component
@@ -163,99 +242,126 @@ class ComponentActor(BaseActor):
     # ── handling ────────────────────────────────────────────────────────────────────────────────
 
     def on_RunActions(self, message: RunActions, sender: Any) -> None:
-        inflow = self._inflow(message.router)
-        again = len(self.routers) > 1
+        source = self._source(message.router)
+        if source is None:
+            return
         for number, action, captures in message.routes:
-            self.calls[number] = bind(getattr(type(self.component), action), captures)
+            source.calls[number] = bind(getattr(type(self.component), action), captures)
+        batch, busy = message.batch, self.busy
         # Hot path: a lane is looked up when the connection changes, not for each stanza.
         lane, connection, waiting = None, None, 0
         for item in message.items:
             if item[0] is not connection or lane is None:
                 connection = item[0]
                 lane = self._lane(connection)
-            if again and lane.knows(item[1]):
-                continue
-            if item[2].from_text in self.busy:
-                self.busy[item[2].from_text].append((lane, (message.batch, item)))
-                lane.running.add(item[1])
+            number = item[1]
+            if number <= lane.suspect and lane.knows(number):
+                if number in lane.running:
+                    lane.running[number] = source, batch
+                    waiting += 1
+            elif item[2].from_text in busy:
+                busy[item[2].from_text].append((lane, source, batch, item))
+                lane.running[number] = source, batch
                 waiting += 1
-            elif self._act(lane, message.batch, item):
+            elif self._act(lane, source, batch, item):
                 waiting += 1
-        inflow.take(message.batch)
+        source.inflow.take(batch)
         if waiting:
-            self.remaining[message.batch] = waiting
+            source.remaining[batch] = waiting
         else:
-            self.done.append(message.batch)
+            self._over(source, batch)
         self._flush()
 
-    def _inflow(self, router: Ref) -> Inflow:
-        inflow = self.routers.get(router.incarnation)
-        if inflow is None:
-            inflow = self.routers[router.incarnation] = Inflow()
-            self._router = router
-            self.calls.clear()
-            self.remaining.clear()
-            self.done.clear()
-        return inflow
+    def _source(self, router: Ref) -> Source | None:
+        """Who gives this batch, or None for a router that has a successor: the connections give
+        that one everything again."""
+        source = self.source
+        if source is not None and source.ref.incarnation == router.incarnation:
+            return source
+        if router.incarnation in self._past:
+            return None
+        if source is not None:
+            self._past.add(source.ref.incarnation)
+            for lane in self.lanes.values():
+                lane.suspect_all()
+        self.source = source = Source(router)
+        return source
 
     def _lane(self, connection: Ref) -> Lane:
         lane = self.lanes.get(connection.incarnation)
         if lane is None:
-            lane = self.lanes[connection.incarnation] = Lane(connection)
+            lane = Lane(connection)
+            if connection.incarnation in self.lost:  # its stanzas were still on the way
+                lane.lose()
+            else:
+                self.lanes[connection.incarnation] = lane
         return lane
 
-    def _act(self, lane: Lane, batch: int, item: Any) -> bool:
+    def _act(self, lane: Lane, source: Source, batch: int, item: Any) -> bool:
         """Run one action. True when it goes on as a task."""
         _, number, stanza, route, captures = item
         _context.set(lane)
         try:
-            result = self.calls[route](self.component, stanza, captures)
-            if result.__class__ is not CoroutineType:
-                lane.outflow.waiting.append((number, answers(stanza, result)))
+            result = source.calls[route](self.component, stanza, captures)
+            if not hasattr(result, "__await__"):
+                lane.put(number, _writable(answers(stanza, result)))
                 self.handled += 1
                 return False
-        except Exception as error:  # noqa: BLE001 - every failure of an action is answered
-            lane.outflow.waiting.append((number, self._failure(stanza, error)))
+        except BaseException as error:  # noqa: BLE001 - every failure of an action is answered
+            lane.put(number, self._failure(stanza, error))
             return False
-        lane.running.add(number)
+        lane.running.setdefault(number, (source, batch))  # a new router may have given it again
         self.busy[stanza.from_text] = deque()
-        task = self.driver.loop.create_task(self._finish(lane, batch, item, result))
+        task = self.driver.loop.create_task(self._finish(lane, number, stanza, result))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return True
 
-    async def _finish(self, lane: Lane, batch: int, item: Any, coroutine: Any) -> None:
+    async def _finish(
+        self, lane: Lane, number: int, stanza: Stanza, result: Awaitable[Any]
+    ) -> None:
         """Wait for an action that goes on, then handle what its sender sent meanwhile."""
-        _, number, stanza, _, _ = item
         try:
-            replies = answers(stanza, await coroutine)
+            replies = _writable(answers(stanza, await result))
             self.handled += 1
-        except Exception as error:  # noqa: BLE001 - every failure of an action is answered
+        except BaseException as error:
+            if self.exiting:
+                raise
             replies = self._failure(stanza, error)
-        lane.running.discard(number)
-        lane.outflow.waiting.append((number, replies))
-        self._settle(batch)
+        lane.put(number, replies)
+        self._settle(lane, number)
         queue = self.busy.pop(stanza.from_text, None)
         while queue:
-            next_lane, (next_batch, next_item) = queue.popleft()
-            next_lane.running.discard(next_item[1])
-            if self._act(next_lane, next_batch, next_item):
+            lane, source, batch, item = queue.popleft()
+            if self._act(lane, source, batch, item):
                 self.busy[stanza.from_text].extend(queue)
                 break
-            self._settle(next_batch)
+            self._settle(lane, item[1])
         self._flush_soon()
 
-    def _settle(self, batch: int) -> None:
-        left = self.remaining.get(batch, 0) - 1
-        if left > 0:
-            self.remaining[batch] = left
-        elif self.remaining.pop(batch, None) is not None:
-            self.done.append(batch)
+    def _settle(self, lane: Lane, number: int) -> None:
+        """One stanza less that its batch waits for."""
+        source, batch = lane.running.pop(number)
+        source.remaining[batch] -= 1
+        if not source.remaining[batch]:
+            del source.remaining[batch]
+            self._over(source, batch)
 
-    def _failure(self, stanza: Stanza, error: Exception) -> Sequence[Stanza]:
+    def _over(self, source: Source, batch: int) -> None:
+        """All actions of the batch are over: note which answers must arrive before it is
+        handled."""
+        lanes = self.lanes.values()
+        ends = [(lane, lane.sent + len(lane.outflow.waiting)) for lane in lanes]
+        source.over.append((batch, tuple([end for end in ends if end[1] > end[0].acknowledged])))
+
+    def _failure(self, stanza: Stanza, error: BaseException) -> Sequence[Stanza]:
         if isinstance(error, StanzaError):
-            self.handled += 1
-            return refusal(stanza, error)
+            try:
+                replies = _writable(refusal(stanza, error))
+                self.handled += 1
+                return replies
+            except Exception as fault:  # noqa: BLE001 - a text that XML can't hold, for instance
+                error = fault
         self.failed += 1
         incident = secrets.token_hex(4)
         logger.error(
@@ -280,35 +386,32 @@ class ComponentActor(BaseActor):
         self._flush_due = False
         for lane in self.lanes.values():
             self._flush_lane(lane)
-        if self._router is not None:
-            credit = self.routers[self._router.incarnation].credit()
-            if credit is not None:
-                done, self.done = tuple(self.done), []
-                taken = BatchTaken(self.name, self._router.incarnation, credit, done)
-                self.send(self._router.address, taken)
+        source = self.source
+        if source is not None and (credit := source.credit()) is not None:
+            taken = BatchTaken(self.name, source.ref.incarnation, *credit)
+            self.send(source.ref.address, taken)
 
     def _flush_lane(self, lane: Lane) -> None:
-        while (batch := lane.outflow.next_batch()) is not None:
-            number, entries = batch
-            handled = tuple([entry[0] for entry in entries if entry[0] is not None])
-            stanzas = tuple([stanza for entry in entries for stanza in entry[1]])
-            lane.recent.append(handled)
-            connection = lane.connection
-            self.send(
-                connection.address,
-                SendStanzas(self.ref, connection.incarnation, number, stanzas, handled),
-            )
+        connection = lane.connection
+        while (batch := lane.next_batch(not self.embedded)) is not None:
+            self.send(connection.address, SendStanzas(self.ref, connection.incarnation, *batch))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
         if message.incarnation != self.incarnation:
             return
         for lane in self.lanes.values():
             if lane.connection.name == message.name:
-                lane.outflow.taken(message.batch)
+                lane.taken(message.batch)
                 self._flush_lane(lane)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
-        self.lanes.pop(message.incarnation, None)
+        self.lost.append(message.incarnation)
+        lane = self.lanes.pop(message.incarnation, None)
+        if lane is not None:
+            lane.lose()
+        for connection, answer in self.asks.values():
+            if connection.incarnation == message.incarnation and not answer.done():
+                answer.set_exception(NoAnswer(f"the connection {connection.name} was lost"))
 
     def _current_lane(self) -> Lane:
         lane = _context.get(None)
@@ -319,7 +422,7 @@ class ComponentActor(BaseActor):
         return lane
 
     def send_stanza(self, stanza: Stanza) -> None:
-        self._current_lane().outflow.waiting.append((None, (stanza,)))
+        self._current_lane().outflow.waiting.append((None, _writable((stanza,))))
         self._flush_soon()
 
     async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
@@ -327,7 +430,7 @@ class ComponentActor(BaseActor):
         self._tokens += 1
         token = self._tokens
         answer: asyncio.Future[Iq] = self.driver.loop.create_future()
-        self.asks[token] = answer
+        self.asks[token] = connection, answer
         try:
             ask = AskIq(self.ref, connection.incarnation, token, iq, timeout)
             self.send(connection.address, ask)
@@ -339,7 +442,7 @@ class ComponentActor(BaseActor):
             del self.asks[token]
 
     def on_IqAnswered(self, message: IqAnswered, sender: Any) -> None:
-        answer = self.asks.get(message.token)
+        _, answer = self.asks.get(message.token, (None, None))
         if message.incarnation != self.incarnation or answer is None or answer.done():
             return
         if message.answer is None:

@@ -54,6 +54,9 @@ sent."""
 IQ_SWEEP = 0.25
 """Seconds between looks for requests whose time is up: the precision of a timeout."""
 
+GOODBYE = 1.0
+"""Seconds for the server's good-bye, however long it took to get that far."""
+
 STABLE = 30.0
 """Seconds a stream must live for the next failure to count as the first again."""
 
@@ -98,10 +101,14 @@ class ConnectionActor(BaseActor):
     async def _live(self) -> None:
         """Connect, and connect again whenever the stream ends, until told to stop."""
         while not self.closing:
+            error: EmpError | None
             try:
                 error = await self._one_stream()
-            except ConnectionFailed as failure:
+            except EmpError as failure:
                 error = failure
+            except Exception as fault:  # noqa: BLE001 - a bug of ours; giving up helps nobody
+                logger.exception("%s: the connection failed; trying again", self.name)
+                error = EmpError(repr(fault))
             if self.closing:
                 return
             if isinstance(error, ConnectionFailed) and error.permanent:
@@ -123,12 +130,14 @@ class ConnectionActor(BaseActor):
         self.stream = await open_stream(self.spec.settings, self, progress=self._progress)
         began = loop.time()
         self._change("connected", str(self.stream.jid))
+        self.paused = False  # this stream was not paused yet
         self._pause_or_resume()
         self._write(())
         try:
             return await self._ended
         finally:
             self.stream = None
+            self._pay()
             if loop.time() - began >= STABLE:
                 self.attempts = 0
             for asked in self.pending.clear():
@@ -153,11 +162,15 @@ class ConnectionActor(BaseActor):
         self.send(self.supervisor, progressed)
 
     def on_CloseConnection(self, message: CloseConnection, sender: Any) -> None:
+        if self.closing:
+            return
         self.closing = True
         self.driver.loop.create_task(self._close(message.grace))
 
     async def _close(self, grace: float) -> None:
-        """Take nothing in, let what is on the books be handled, say good-bye."""
+        """Take nothing in, let what is on the books be handled, say good-bye. `grace` is for all
+        that."""
+        deadline = self.driver.loop.time() + grace
         if self.stream is not None:
             self.stream.pause_reading()
             if self.ledger.held:
@@ -171,7 +184,10 @@ class ConnectionActor(BaseActor):
                     self._refuse_rest()
             if self.stream is not None:
                 self.stream.resume_reading()
-                await self.stream.close(grace)
+                left = deadline - self.driver.loop.time()
+                await self.stream.close(max(left, GOODBYE))
+        if self.offline:
+            logger.error("%s: %d stanzas not sent: stopped", self.name, len(self.offline))
         if self._life is not None:
             self._life.cancel()
         self._change("stopped", "")
@@ -199,7 +215,7 @@ class ConnectionActor(BaseActor):
         if wanted:
             self.outflow.waiting.extend(self.ledger.admit(wanted, size))
             self._flush()
-            self._pause_or_resume()
+        self._pause_or_resume()  # refusals fill the socket too
 
     def stream_lost(self, error: EmpError | None) -> None:
         if self._ended is not None and not self._ended.done():
@@ -209,10 +225,14 @@ class ConnectionActor(BaseActor):
         """The socket is full: the senders' credit is kept back until it is not."""
 
     def write_resumed(self) -> None:
+        self._pay()
+        self._pause_or_resume()
+
+    def _pay(self) -> None:
+        """Give back the credit that was kept back."""
         owed, self.owed = self.owed, []
         for ref, batch in owed:
             self.send(ref.address, BatchTaken(self.name, ref.incarnation, batch))
-        self._pause_or_resume()
 
     def _admissible(self, stanza: Stanza) -> bool:
         """False for what goes no further: answers to our own requests, and addresses that are
@@ -272,8 +292,11 @@ class ConnectionActor(BaseActor):
     def on_SendStanzas(self, message: SendStanzas, sender: Any) -> None:
         if message.incarnation != self.incarnation:
             return
-        self._write(message.stanzas)
-        self._strike(message.handled)
+        struck = self._strike(message.handled)
+        stanzas: Sequence[Stanza] = message.stanzas
+        if len(struck) < len(message.handled):
+            stanzas = _without_late_answers(stanzas, struck)
+        self._write(stanzas)
         inflow = self.inflows.get(message.sender.incarnation)
         if inflow is None:
             inflow = self.inflows[message.sender.incarnation] = Inflow()
@@ -291,7 +314,10 @@ class ConnectionActor(BaseActor):
         if message.incarnation != self.incarnation:
             return
         replies: list[Stanza] = []
-        for stanza in self._strike(message.handled):
+        struck = self._strike(message.handled)
+        if message.bounce and struck:
+            logger.warning("%s: %d stanzas: %s", self.name, len(struck), message.error.text)
+        for stanza in struck:
             asked = isinstance(stanza, Iq) and stanza.is_request
             if asked or (message.bounce and stanza.kind == "message"):
                 replies.extend(refusal(stanza, message.error))
@@ -395,3 +421,14 @@ class ConnectionActor(BaseActor):
             "malformed addresses": self.malformed,
             "reading paused": self.paused,
         }
+
+
+def _without_late_answers(stanzas: Sequence[Stanza], struck: Sequence[Stanza]) -> list[Stanza]:
+    """`stanzas` without the answers to requests that somebody else has answered already, when their
+    component was believed lost: an IQ gets one answer. `struck` are those that were due."""
+    due = {(stanza.from_text, stanza.id) for stanza in struck}
+    return [
+        stanza
+        for stanza in stanzas
+        if stanza.kind != "iq" or stanza.is_request or (stanza.to_text, stanza.id) in due
+    ]

@@ -114,7 +114,7 @@ class ControlServer:
                 self._stop()
                 return {"detail": "stopping"}
             message = COMMANDS[command](request)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             return {"error": f"not a request: {error!r}", "remedy": "use emp-admin of this version"}
         try:
             return _render(await self._ask(message, ASK_TIMEOUT))

@@ -12,6 +12,8 @@ which stops reading its socket when `actors.ledger.HELD_STANZAS` of them are not
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from itertools import accumulate, islice
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -26,6 +28,9 @@ for."""
 
 BATCH = 512
 """Stanzas in a batch. Bigger ones gain nothing and make the others in the mailbox wait."""
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Bytes in a batch, so that it fits into a frame between processes (`actors.systems.frames`)."""
 
 
 class Outflow(Generic[T]):
@@ -43,18 +48,24 @@ class Outflow(Generic[T]):
         """Batches that were sent and not yet taken."""
         return self._sent - self._acknowledged
 
-    def next_batch(self) -> tuple[int, tuple[T, ...]] | None:
+    def next_batch(
+        self, weight: Callable[[T], int] | None = None
+    ) -> tuple[int, tuple[T, ...]] | None:
         """The batch to send now, as (number, items), or None while there is nothing or no
-        credit."""
+        credit. With `weight`, the bytes of an item, the batch also keeps to BATCH_BYTES."""
         waiting = self.waiting
         if not waiting or self._sent - self._acknowledged >= WINDOW:
             return None
         self._sent += 1
-        if len(waiting) <= BATCH:
+        count = min(len(waiting), BATCH)
+        if weight is not None:
+            sizes = accumulate(map(weight, islice(waiting, count)))
+            count = max(1, sum(size <= BATCH_BYTES for size in sizes))
+        if count == len(waiting):
             items = tuple(waiting)
             waiting.clear()
         else:
-            items = tuple(waiting.popleft() for _ in range(BATCH))
+            items = tuple([waiting.popleft() for _ in range(count)])
         return self._sent, items
 
     def taken(self, batch: int) -> None:

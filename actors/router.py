@@ -7,13 +7,14 @@ handled.
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from actors.base import BaseActor, logger
+from actors.base import BaseActor
 from actors.flow import Inflow, Outflow
 from actors.messages import (
     ActorFailed,
@@ -51,25 +52,80 @@ class Worker:
 
 
 class Crew:
-    """The workers of one component class. While there is none, its stanzas wait."""
+    """The workers of one component class. While there is none, its stanzas wait.
 
-    __slots__ = ("orphans", "refusal", "workers")
+    One sender's stanzas stay with one worker, so they are handled in order. Which one depends on
+    the names of sender and workers only: a new router chooses as its predecessor did, and who comes
+    or goes moves few. `pinned` are senders that have stanzas at another worker from before: they
+    stay there until these are handled.
+    """
+
+    __slots__ = ("orphans", "pinned", "refusal", "workers")
 
     def __init__(self) -> None:
         self.workers: list[Worker] = []
         self.orphans: deque[Item] = deque()
+        self.pinned: dict[str | None, list[Any]] = {}  # sender → [worker, stanzas there]
         self.refusal: StanzaError | None = None
 
     def give(self, item: Item) -> None:
         workers = self.workers
-        if len(workers) == 1:
-            workers[0].outflow.waiting.append(item)
-        elif workers:
-            # One sender's stanzas stay with one worker, so they are handled in order.
-            sender = item[2].from_text or ""
-            workers[zlib.crc32(sender.encode()) % len(workers)].outflow.waiting.append(item)
-        else:
+        if not workers:
             self.orphans.append(item)
+        elif len(workers) == 1:
+            workers[0].outflow.waiting.append(item)
+        elif (pin := self.pinned.get(item[2].from_text)) is not None:
+            pin[1] += 1
+            pin[0].outflow.waiting.append(item)
+        else:
+            self._choose(item[2].from_text or "").outflow.waiting.append(item)
+
+    def _choose(self, sender: str) -> Worker:
+        return max(self.workers, key=lambda worker: _draw(f"{worker.ref.name} {sender}"))
+
+    def add(self, worker: Worker) -> None:
+        self.workers.append(worker)
+        self._pin()
+        orphans, self.orphans = self.orphans, deque()
+        for item in orphans:
+            self.give(item)
+
+    def lose(self, worker: Worker) -> list[Item]:
+        """Take out a worker. What waited for it goes on; returns what it had been given."""
+        self.workers.remove(worker)
+        self._pin()
+        for item in worker.outflow.waiting:
+            self.give(item)
+        return [item for items in worker.given.values() for item in items]
+
+    def _pin(self) -> None:
+        """Before stanzas are distributed anew: who has some where."""
+        self.pinned.clear()
+        for worker in self.workers if len(self.workers) > 1 else ():
+            for item in chain(*worker.given.values(), worker.outflow.waiting):
+                self.pinned.setdefault(item[2].from_text, [worker, 0])[1] += 1
+
+    def done(self, worker: Worker, batches: Iterable[int]) -> None:
+        for batch in batches:
+            items = worker.given.pop(batch, ())
+            if self.pinned:
+                for item in items:
+                    self._unpin(item[2].from_text)
+
+    def _unpin(self, sender: str | None) -> None:
+        pin = self.pinned.get(sender)
+        if pin is not None:
+            pin[1] -= 1
+            if not pin[1]:
+                del self.pinned[sender]
+
+
+def _weight(item: Item) -> int:
+    return len(item[2].to_bytes())
+
+
+def _draw(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=8).digest()
 
 
 class RouterActor(BaseActor):
@@ -84,7 +140,7 @@ class RouterActor(BaseActor):
         self.crews: dict[str, Crew] = {}
         self.targets: dict[int, Crew] = {}
         self.inflows: dict[int, Inflow] = {}
-        self.spawned: dict[str, ComponentSpec] = {}
+        self.spawned: list[ComponentSpec] = []
         self.routed = self.unrouted = self.refused = 0
 
     # ── the table ───────────────────────────────────────────────────────────────────────────────
@@ -95,11 +151,11 @@ class RouterActor(BaseActor):
             config = Path(message.app.config) if message.app.config else None
             app = application.load(Path(message.app.path), config)
             self.app = app
-            for spec in message.spawned:
-                self.spawned[spec.name] = spec
+            self.spawned.extend(message.spawned)
             self._compile()
-        except EmpError as error:
-            self.send(sender, ActorFailed(self.name, self.incarnation, str(error)))
+        except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
+            reason = str(error) if isinstance(error, EmpError) else repr(error)
+            self.send(sender, ActorFailed(self.name, self.incarnation, reason))
             return
         self.started(sender)
 
@@ -107,7 +163,7 @@ class RouterActor(BaseActor):
         """The table, and route number → crew, worked out once instead of for every stanza."""
         extra = [
             (route.xpath, application.resolve(spec.reference, self.app.directory), route.action)
-            for spec in self.spawned.values()
+            for spec in self.spawned
             for route in spec.routes
         ]
         self.table = application.with_routes(self.app, extra) if extra else self.app.table
@@ -159,7 +215,8 @@ class RouterActor(BaseActor):
 
     def _flush(self, crew: Crew) -> None:
         for worker in crew.workers:
-            while (batch := worker.outflow.next_batch()) is not None:
+            weight = None if self.embedded else _weight
+            while (batch := worker.outflow.next_batch(weight)) is not None:
                 number, items = batch
                 worker.given[number] = items
                 news = {item[3] for item in items} - worker.known_routes
@@ -178,8 +235,7 @@ class RouterActor(BaseActor):
             for worker in crew.workers:
                 if worker.ref.name == message.name:
                     worker.outflow.taken(message.batch)
-                    for batch in message.done:
-                        worker.given.pop(batch, None)
+                    crew.done(worker, message.done)
                     self._flush(crew)
                     return
 
@@ -194,15 +250,12 @@ class RouterActor(BaseActor):
 
     def on_IntroduceComponent(self, message: IntroduceComponent, sender: Any) -> None:
         spec = message.spec
-        if spec.routes and spec.name not in self.spawned:  # a restart brings them again
-            self.spawned[spec.name] = spec
+        if spec.routes and spec not in self.spawned:  # a restart brings them again
+            self.spawned.append(spec)
             self._compile()
         crew = self.crews.setdefault(spec.reference, Crew())
         crew.refusal = None
-        crew.workers.append(Worker(message.ref))
-        orphans, crew.orphans = crew.orphans, deque()
-        for item in orphans:
-            crew.give(item)
+        crew.add(Worker(message.ref))
         self._flush(crew)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
@@ -210,33 +263,19 @@ class RouterActor(BaseActor):
         for crew in self.crews.values():
             for worker in crew.workers:
                 if worker.ref.incarnation == message.incarnation:
-                    crew.workers.remove(worker)
-                    self._inherit(crew, worker)
+                    error = InternalServerError("the component was lost at work", type="wait")
+                    # The connections know which of them are handled all the same.
+                    self._refuse_items(crew.lose(worker), error, bounce=True)
+                    self._flush(crew)
                     return
-
-    def _inherit(self, crew: Crew, worker: Worker) -> None:
-        """Settle what a lost worker leaves: what it was given is reported, what waited goes on."""
-        given = [item for items in worker.given.values() for item in items]
-        if given:
-            logger.warning(
-                "%s is gone; up to %d stanzas that it was given get an error",
-                worker.ref.name,
-                len(given),
-            )
-        self._refuse_items(
-            given, InternalServerError("the component was lost while it worked", type="wait"), True
-        )
-        for item in worker.outflow.waiting:
-            crew.give(item)
-        self._flush(crew)
 
     def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:
         crew = self.crews.setdefault(message.reference, Crew())
         crew.refusal = ServiceUnavailable(message.reason)
         orphans, crew.orphans = crew.orphans, deque()
-        self._refuse_items(list(orphans), crew.refusal, True)
+        self._refuse_items(orphans, crew.refusal, bounce=True)
 
-    def _refuse_items(self, items: list[Item], error: StanzaError, bounce: bool) -> None:
+    def _refuse_items(self, items: Iterable[Item], error: StanzaError, bounce: bool) -> None:
         by_connection: dict[int, tuple[Ref, list[int]]] = {}
         for connection, number, *_ in items:
             by_connection.setdefault(connection.incarnation, (connection, []))[1].append(number)

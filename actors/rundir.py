@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,9 @@ from emp.errors import ConfigError
 
 SOCKET = "control.sock"
 _FACTS = "run.json"
+
+NAME_LENGTH = 50
+"""Characters of the application's name in that of its run directory: 255 bytes are the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +52,22 @@ def root(environ: Mapping[str, str] = os.environ) -> Path:
 def create(app: str, path: str, system: str) -> Run:
     """Make the run directory of this process. Raises ConfigError when that is impossible."""
     pid = os.getpid()
-    directory = root() / f"{app}-{pid}"
+    # Any text may be a name of an application; a file name is another matter.
+    name = re.sub(r"[^\w.-]", "_", app)[:NAME_LENGTH]
+    directory = root() / f"{name}-{pid}"
+    run = Run(app, path, system, pid, _born(pid) or 0, directory)
+    facts = {**asdict(run), "directory": None}
     try:
         root().mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700)
+        (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
     except OSError as error:
+        shutil.rmtree(directory, ignore_errors=True)
         raise ConfigError(
             f"cannot make the run directory {directory}: {error.strerror}",
             remedy="set EMP_RUNTIME_DIR to a folder that you may write",
         ) from None
-    run = Run(app, path, system, pid, _born(pid) or 0, directory)
-    facts = {**asdict(run), "directory": None}
-    (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
     return run
 
 

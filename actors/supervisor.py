@@ -57,6 +57,9 @@ from actors.router import RouterActor
 EVENTS_KEPT = 1000
 """Events that can be asked for. Whoever asks less often than this many events misses some."""
 
+EVENTS_OF_CONNECTION = 20
+"""Events kept more for each connection: twice what it takes to come up."""
+
 STEADY = 10.0
 """Seconds an actor must live for its next death to count as the first."""
 
@@ -119,6 +122,8 @@ class SupervisorActor(BaseActor):
 
     def on_StartPlan(self, message: StartPlan, sender: ActorAddress) -> None:
         self.plan = message
+        kept = EVENTS_KEPT + EVENTS_OF_CONNECTION * len(message.connections)
+        self.events = deque(self.events, maxlen=kept)
         self.become(message.app_name, "supervisor", message.log_level)
         self._add("router", "router", None)
         for spec in message.components:
@@ -131,32 +136,36 @@ class SupervisorActor(BaseActor):
         return child
 
     def _start(self, child: Child) -> None:
-        plan = self.plan
+        plan, spec = self.plan, child.spec
+        router = self.children["router"].ref if child.kind != "router" else None
         child.born = time.time()
         child.enter("starting")
-        child.address = self.createActor(CLASSES[child.kind])
         message: StartRouter | StartComponent | StartConnection
-        if isinstance(child.spec, ComponentSpec):
-            message = StartComponent(plan.app, plan.app_name, plan.log_level, child.spec)
-        elif isinstance(child.spec, ConnectionSpec):
-            router = self.children["router"].ref
+        if isinstance(spec, ComponentSpec):
+            message = StartComponent(plan.app, plan.app_name, plan.log_level, spec)
+        elif isinstance(spec, ConnectionSpec):
             if router is None:  # the router is starting too; it brings its connections up
-                self.send(child.address, ActorExitRequest())
-                child.address = None
                 return
-            message = StartConnection(plan.app_name, plan.log_level, child.spec, router)
+            message = StartConnection(plan.app_name, plan.log_level, spec, router)
         else:
-            spawned = tuple(spec for spec in self._specs(ComponentSpec) if spec.routes)
+            spawned = tuple(spec for spec in self._specs() if spec.routes)
             message = StartRouter(plan.app, plan.app_name, plan.log_level, spawned)
+        try:
+            child.address = self.createActor(CLASSES[child.kind])
+        except Exception:  # noqa: BLE001 - no memory or no process left: that may pass
+            logger.exception("cannot start %s %s", child.kind, child.name)
+            self._died(child)
+            return
         self.send(child.address, message)
 
-    def _specs(self, kind: type[ComponentSpec]) -> list[ComponentSpec]:
-        return [child.spec for child in self.children.values() if isinstance(child.spec, kind)]
+    def _specs(self) -> list[ComponentSpec]:
+        specs = [child.spec for child in self.children.values()]
+        return [spec for spec in specs if isinstance(spec, ComponentSpec)]
 
     def on_ActorStarted(self, message: ActorStarted, sender: ActorAddress) -> None:
         child = self.children.get(message.ref.name)
-        if child is None or child.stopping:
-            return
+        if child is None or child.stopping or child.address != message.ref.address:
+            return  # the last word of one that is gone
         child.ref, child.pid = message.ref, message.pid
         if child.kind != "connection":
             child.enter("running")
@@ -177,6 +186,8 @@ class SupervisorActor(BaseActor):
                     self._start(child)
                 else:
                     self.send(child.address, IntroduceRouter(router))
+        for reference in {spec.reference for spec in self.plan.components}:
+            self._dismiss_unless_run(reference)
 
     def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
         router = self.children["router"].ref
@@ -186,9 +197,7 @@ class SupervisorActor(BaseActor):
     def _start_connections(self) -> None:
         """Once everybody who takes stanzas is there."""
         takers = [child for child in self.children.values() if child.kind != "connection"]
-        expected = {"router", *(spec.name for spec in self.plan.components)}
-        ready = {child.name for child in takers if child.ref is not None}
-        if self._connecting or not expected <= ready:
+        if self._connecting or self.stopping or any(child.ref is None for child in takers):
             return
         self._connecting = True
         self._event("ready", "components")
@@ -203,8 +212,10 @@ class SupervisorActor(BaseActor):
             return
         child.stopping = True
         child.enter("failed", message.message)
-        self._event("failed", child.name, message.message)
-        self._answer(child, Refused(message.message))
+        if child.waiters:  # an operator's wish that can't be fulfilled: only he needs to know
+            self._answer(child, Refused(message.message))
+        else:
+            self._event("failed", child.name, message.message)
         if child.address is not None:
             self.send(child.address, ActorExitRequest())
 
@@ -220,6 +231,8 @@ class SupervisorActor(BaseActor):
         if lost is not None:
             for other in self._living():
                 self._tell(other, ActorLost(lost.name, lost.incarnation))
+        if self.exiting:
+            return  # with them all: nobody is left to be told
         if self.stopping is not None:
             self._stopped_when_empty()
         elif child.stopping:
@@ -231,14 +244,19 @@ class SupervisorActor(BaseActor):
         """It stopped because it was to, or because it can't do its work."""
         if child.state != "failed":
             self._event("stopped", child.name)
+        if child.kind != "router":
             del self.children[child.name]
-        router = self.children["router"].ref
-        if isinstance(child.spec, ComponentSpec) and router is not None:
-            reference = child.spec.reference
-            mates = [child.spec for child in self._living("component")]
-            if not any(isinstance(s, ComponentSpec) and s.reference == reference for s in mates):
-                self.send(router.address, DismissComponent(reference, f"{child.name} is stopped"))
+        if isinstance(child.spec, ComponentSpec):
+            self._dismiss_unless_run(child.spec.reference)
         self._answer(child, Done(child.name))
+        self._start_connections()  # they may have waited for it
+
+    def _dismiss_unless_run(self, reference: str) -> None:
+        """Have the stanzas of a class refused when nobody runs it, and nobody will."""
+        router = self.children["router"].ref
+        if router is not None and all(spec.reference != reference for spec in self._specs()):
+            reason = f"{reference.rpartition(':')[2]} is stopped"
+            self.send(router.address, DismissComponent(reference, reason))
 
     def _died(self, child: Child) -> None:
         alive = time.time() - child.born
@@ -347,6 +365,9 @@ class SupervisorActor(BaseActor):
 
     def on_SpawnComponent(self, message: SpawnComponent, sender: ActorAddress) -> None:
         spec = message.spec
+        if self.stopping is not None:
+            self.send(sender, Refused("the system is stopping"))
+            return
         if spec.name in self.children or spec.name == self.name:
             reason = f"there is an actor {spec.name!r} already"
             self.send(sender, Refused(reason, "choose another with --name"))
@@ -360,10 +381,9 @@ class SupervisorActor(BaseActor):
         elif child is None or child.kind == "router":
             reason = f"{message.name} can't be stopped alone"
             self.send(sender, Refused(reason, "stop the whole system: emp-admin stop"))
-        elif child.address is None:
-            child.stopping = True
-            del self.children[child.name]
-            self.send(sender, Done(child.name))
+        elif child.address is None:  # between two lives
+            child.waiters.append(sender)
+            self._gone(child)
         else:
             child.stopping = True
             child.waiters.append(sender)

@@ -28,8 +28,9 @@ from emp.config import Config
 from emp.errors import ConfigError
 from emp.routing import Routes, RouteTable, compile_routes
 
-OURS = ("emp", "actors")
-"""Top-level names that an application must not have: they would hide the framework."""
+TAKEN = {"emp", "actors", "lxml", "thespian", "click", "dns"} | sys.stdlib_module_names - {"test"}
+"""Top-level names that an application must not have: they would hide the framework, what it stands
+on, or the standard library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def resolve(text: str, directory: Path) -> type:
         module = sys.modules.get(module_name) or importlib.import_module(module_name)
     except ImportError as error:
         raise ConfigError(f"{text}: {error}") from None
-    except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         raise _fault(error, directory) from None
     found: object = module
     for part in class_name.split("."):
@@ -151,10 +152,11 @@ def resolve(text: str, directory: Path) -> type:
 
 
 def _search(directory: Path) -> None:
-    for name in OURS:
-        if (directory / f"{name}.py").exists() or (directory / name / "__init__.py").exists():
+    for file in (*directory.glob("*.py"), *directory.glob("*/__init__.py")):
+        name = file.parent.name if file.name == "__init__.py" else file.stem
+        if name in TAKEN and file != directory / "__init__.py":
             raise ConfigError(
-                f"{directory} has a module {name!r}, which would hide the framework's own",
+                f"{directory} has a module {name!r}, which would hide the one that everybody knows",
                 remedy="rename it",
             )
     if str(directory) not in sys.path:
@@ -177,13 +179,13 @@ def _import(file: Path, directory: Path) -> ModuleType:
     except ConfigError:
         del sys.modules[name]
         raise
-    except Exception as error:  # noqa: BLE001 - the user's module may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
         del sys.modules[name]
         raise _fault(error, directory) from None
     return module
 
 
-def _fault(error: Exception, directory: Path) -> ConfigError:
+def _fault(error: BaseException, directory: Path) -> ConfigError:
     """What the user's code did wrong, at the innermost line of it that is the user's own."""
     if isinstance(error, SyntaxError) and error.filename:
         return ConfigError(f"syntax error: {error.msg}", file=error.filename, line=error.lineno)

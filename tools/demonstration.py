@@ -15,6 +15,8 @@ import tempfile
 import time
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -56,6 +58,8 @@ def demo(system: str, keep: bool) -> None:
     """
     began = time.perf_counter()
     directory = Path(tempfile.mkdtemp(prefix="emp-demo-"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         asyncio.run(_Demo(directory, system, keep).run())
     except EmpError as error:
@@ -170,7 +174,7 @@ class _Demo:
         )
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop.set)
         await stop.wait()
 
@@ -224,5 +228,9 @@ def _show(direction: str, jid: str, stanza: bytes) -> None:
     click.echo(stanza.decode(errors="replace"))
 
 
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
-    demo()
+    demo(prog_name="tools/demo")

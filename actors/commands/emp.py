@@ -16,6 +16,7 @@ from actors import boot as booting
 from actors import rundir
 from actors.boot import Boot, Report
 from actors.commands.output import FAILED, completion_script, run_command
+from actors.commands.say import say
 from actors.commands.server import server
 from actors.messages import AppRef
 from actors.plan import make_plan
@@ -37,6 +38,7 @@ def emp() -> None:
       emp server                       a development server on this machine
       emp start apps/hack              run an application, in the foreground
       emp start hack.py --system multiproc
+      emp say foo@localhost hello      talk to it, as a user of the development server
       emp check apps/hack              is everything right? connect to nothing
       emp-admin ps                     what runs, and how it is
     """
@@ -85,7 +87,7 @@ def _loop_factory(path: Path, config: Path | None, system: SystemName | None, lo
         import uvloop
     except ImportError:
         if loop == "uvloop":
-            message = "uvloop is not installed: pip install 'emp-xmpp[uvloop]'"
+            message = "uvloop is not installed: pip install uvloop"
             raise click.UsageError(message) from None
         return None
     return uvloop.new_event_loop
@@ -133,21 +135,24 @@ async def _watch(boot: Boot) -> None:
 
 
 class _Stops:
-    """SIGINT and SIGTERM: the first stops in order, the second at once."""
+    """SIGINT and SIGTERM: the first stops in order, the second at once.
+
+    Python's own handlers, not the loop's: a loop that is held up, by an import or by an action that
+    never returns, must be stopped too.
+    """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, boot: Boot) -> None:
         self.boot, self.count = boot, 0
         self._loop = asyncio.get_running_loop()
-        for number in self.SIGNALS:
-            self._loop.add_signal_handler(number, self._signalled, number)
+        self._before = {number: signal.signal(number, self._signalled) for number in self.SIGNALS}
 
-    def _signalled(self, number: signal.Signals) -> None:
+    def _signalled(self, number: int, frame: object) -> None:
         self.count += 1
         if self.count == 1:
-            click.echo("stopping; once more stops at once", err=True)
-            self.boot.stop_requested.set()
+            os.write(2, b"stopping; once more stops at once\n")  # print() may be interrupted by us
+            self._loop.call_soon_threadsafe(self.boot.stop_requested.set)
             return
         if self.boot.system is not None:
             self.boot.system.kill()
@@ -156,8 +161,8 @@ class _Stops:
         os._exit(128 + number)
 
     def close(self) -> None:
-        for number in self.SIGNALS:
-            self._loop.remove_signal_handler(number)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def _say_nothing(report: Report) -> None:
@@ -209,6 +214,7 @@ def completion(shell: str) -> None:
 
 
 emp.add_command(server)
+emp.add_command(say)
 
 
 def run() -> int:

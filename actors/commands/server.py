@@ -15,11 +15,20 @@ DIRECTORY = Path("~/.local/state/emp/server")
 """Where the certificate is kept from run to run, so that clients need to trust it only once."""
 
 
+PORT = click.IntRange(0, 65535)
+
+
 @click.command()
 @click.option("--domain", default="localhost", show_default=True, help="The XMPP domain.")
-@click.option("--port", default=5222, show_default=True, help="Port for clients; 0: any free one.")
 @click.option(
-    "--component-port", default=5347, show_default=True, help="Port for components (XEP-0114)."
+    "--port", type=PORT, default=5222, show_default=True, help="For clients; 0: any free one."
+)
+@click.option(
+    "--component-port",
+    type=PORT,
+    default=5347,
+    show_default=True,
+    help="For components (XEP-0114); 0: any free one.",
 )
 @click.option(
     "--account",
@@ -71,14 +80,14 @@ def server(
         directory=directory.expanduser(),
         port=port,
         component_port=component_port,
-        accounts=dict(_pair(account, "USER:PASSWORD") for account in accounts),
-        components=dict(_pair(component, "DOMAIN:SECRET") for component in components),
+        accounts=dict(pair(account, "USER:PASSWORD") for account in accounts),
+        components=dict(pair(component, "DOMAIN:SECRET") for component in components),
         tap=_show if show else _show_nothing,
     )
     asyncio.run(_serve(development, accounts, components))
 
 
-def _pair(text: str, form: str) -> tuple[str, str]:
+def pair(text: str, form: str) -> tuple[str, str]:
     name, colon, secret = text.partition(":")
     if not name or not colon or not secret:
         raise ConfigError(f"{text!r} has not the form {form}")

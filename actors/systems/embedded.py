@@ -150,8 +150,11 @@ class EmbeddedSystem:
         requester = self._base.requester(receive)
         try:
             self._base.actor_send(requester, address, message)
-            async with asyncio.timeout(timeout):
-                return await answer
+            await asyncio.wait([answer], timeout=timeout)
+            if not answer.done():
+                raise TimeoutError(f"no answer to {type(message).__name__} within {timeout} s")
+            # It counts also when it came late, because an action held up the loop.
+            return answer.result()
         finally:
             self._base.forget(requester)
 

@@ -71,7 +71,9 @@ async def test_stop(running: Running) -> None:
     assert running.stopped.is_set()
 
 
-@pytest.mark.parametrize("line", [b"nonsense\n", b"[]\n", b"{}\n", b'{"command": "fly"}\n'])
+@pytest.mark.parametrize(
+    "line", [b"nonsense\n", b"[]\n", b"{}\n", b'{"command": "fly"}\n', b"[" * 60_000 + b"\n"]
+)
 async def test_what_is_no_request(running: Running, line: bytes) -> None:
     reader, writer = await connect(running.path)
     writer.write(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -397,3 +398,11 @@ async def test_the_server_goes_away_and_comes_back(tmp_path: Path) -> None:
         await here.until("connected", "main")
         async with here.user() as bar:
             assert (await bar.ask(message("back?"))).body == "you said back?"  # type: ignore[attr-defined]
+
+
+async def test_an_answer_counts_although_the_loop_was_held_up_meanwhile(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO) as here:
+        asking = asyncio.create_task(here.boot.ask(ListActors(), 0.01))
+        await asyncio.sleep(0)  # it has asked
+        time.sleep(0.05)  # an action that blocks
+        assert isinstance(await asking, ActorList)

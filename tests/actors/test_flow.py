@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.flow import BATCH, CREDIT_EVERY, WINDOW, Inflow, Outflow
+from actors.flow import BATCH, BATCH_BYTES, CREDIT_EVERY, WINDOW, Inflow, Outflow
 
 
 def test_light_load_makes_batches_of_one() -> None:
@@ -77,3 +77,12 @@ def test_everything_arrives_once_and_in_order(moves: list[int]) -> None:
             sender.taken(credits.pop(0))
         pump()
     assert arrived == list(range(added))
+
+
+def test_a_batch_keeps_to_its_bytes() -> None:
+    flow: Outflow[int] = Outflow()
+    flow.waiting.extend([BATCH_BYTES // 2, BATCH_BYTES // 2, 1, BATCH_BYTES + 1, 1])
+    sizes = []
+    while (batch := flow.next_batch(lambda size: size)) is not None:
+        sizes.append(batch[1])
+    assert [sum(batch) for batch in sizes] == [BATCH_BYTES, 1, BATCH_BYTES + 1, 1]

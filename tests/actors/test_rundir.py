@@ -55,3 +55,11 @@ def test_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="set EMP_RUNTIME_DIR"):
         rundir.create("hack", "/somewhere/hack", "embedded")
     assert os.path.isfile(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "x" * 300, "ä b", "a\0b"])
+def test_any_name_makes_one_directory_in_its_place(name: str) -> None:
+    run = rundir.create(name, "/somewhere", "embedded")
+    assert run.directory.parent == rundir.root()
+    assert [found.app for found in rundir.running()] == [name]
+    rundir.remove(run)

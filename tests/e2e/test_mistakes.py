@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from emp.devserver import DevServer
 from emp.devserver.certificate import ensure_certificate
-from tests.e2e.application import command, started
+from tests.e2e.application import application, command, started
 
 APP = """
 from actors import Component
@@ -115,13 +116,61 @@ async def test_port_in_use(server: DevServer, tmp_path: Path) -> None:
         (APP.replace("class Hackity", "class Hackity("), ("mistaken.py:5", "syntax error")),
         (APP.replace("routes = ", "ways = "), ("mistaken.py:10", "routes")),
         ("", ("mistaken.py", "has no `routes`")),
+        ("import sys\nsys.exit()", ("mistaken.py:2", "SystemExit")),
     ],
-    ids=["bad XPath", "unknown action", "prefix", "parameter", "syntax", "name", "no routes"],
+    ids=[
+        "bad XPath",
+        "unknown action",
+        "prefix",
+        "parameter",
+        "syntax",
+        "name",
+        "no routes",
+        "exit",
+    ],
 )
 async def test_in_the_application(
     server: DevServer, tmp_path: Path, app: str, words: tuple[str, ...]
 ) -> None:
     await mistake(files(tmp_path, server, app), 2, *words)
+
+
+@pytest.mark.parametrize("name", ["random", "lxml", "actors"])
+async def test_a_module_that_would_hide_another(
+    server: DevServer, tmp_path: Path, name: str
+) -> None:
+    files(tmp_path, server)
+    path = (tmp_path / "mistaken.py").rename(tmp_path / f"{name}.py")
+    await mistake(str(path), 2, f"{name!r}", "rename it")
+
+
+async def test_a_name_that_is_no_file_name(server: DevServer, tmp_path: Path) -> None:
+    path = files(tmp_path, server)
+    config = tmp_path / "emp.toml"
+    config.write_text(config.read_text() + f'[app]\nname = "../{"x" * 300}"\n')
+    async with application(path) as running:
+        assert "../xxx" in await running.admin("list")
+        assert await running.stop() == 0
+        assert list(running.runtime.iterdir()) == []
+
+
+async def test_an_import_that_never_ends_can_be_stopped(server: DevServer, tmp_path: Path) -> None:
+    path = files(tmp_path, server, "print('importing', flush=True)\nwhile True: pass\n")
+    async with started(path) as running:
+        await running.says("importing")
+        running.process.send_signal(signal.SIGINT)
+        await running.says("once more stops at once")
+        assert await running.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+async def test_a_component_that_cannot_be_spawned_concerns_the_operator_only(
+    server: DevServer, tmp_path: Path
+) -> None:
+    async with application(files(tmp_path, server)) as running:
+        assert "has no class 'Hackit'" in await running.admin("spawn", "mistaken:Hackit", expect=1)
+        assert "Hackity-2 runs" in await running.admin("spawn", "mistaken:Hackity")
+        await running.says("Hackity-2")  # what happened before has been seen by now
+        assert await running.stop() == 0
 
 
 async def test_unknown_key(server: DevServer, tmp_path: Path) -> None:

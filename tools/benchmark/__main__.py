@@ -29,7 +29,8 @@ uses the processor: absolute figures are worth little, the ratios of one run are
 def main(arguments: list[str] | None = None) -> int:
     """Runs a benchmark. Returns the exit code: 0; 1 when it failed; 130 when interrupted."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background job is born with SIGINT ignored
+        signal.signal(number, _interrupt)
     load = Load(
         warm_up=options.warm_up,
         round_trips=options.round_trips,

@@ -144,7 +144,9 @@ async def scripted(script: Script) -> AsyncIterator[int]:
             task.cancel()
         await asyncio.gather(*tasks)
         for writer in writers:
-            writer.transport.abort()
+            # CPython before 3.11.3: a TLS transport that was closed twice cannot be aborted.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
         await server.wait_closed()
         await turns()
 
