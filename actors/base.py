@@ -106,6 +106,9 @@ class BaseActor(Actor):
     def exit(self) -> None:
         """Called once, before the actor is gone. Subclasses release what they hold."""
 
+    def on_Ping(self, message: messages.Ping, sender: ActorAddress) -> None:
+        self.send(sender, messages.Pong(self.name, self.incarnation))
+
     def on_InspectActor(self, message: messages.InspectActor, sender: ActorAddress) -> None:
         facts = {
             "kind": self.kind,

@@ -32,7 +32,7 @@ from actors.messages import (
 from emp import app as application
 from emp.answer import answers, refusal
 from emp.binding import Call, bind
-from emp.errors import EmpError, InternalServerError, LocalProtocolError, StanzaError
+from emp.errors import ConfigError, EmpError, InternalServerError, LocalProtocolError, StanzaError
 from emp.jid import JID
 from emp.stanza import Iq, Stanza
 
@@ -42,6 +42,10 @@ IQ_TIMEOUT = 30.0
 IQ_GRACE = 2.0
 """Seconds more before an asker gives up on a connection actor that doesn't even report the
 timeout."""
+
+OUTGOING_STANZAS = 10_000
+"""Stanzas that wait for a connection to take them, beyond which `Component.send` refuses more:
+enough for any burst, and far from filling memory."""
 
 LOST_KEPT = 64
 """Connections that are remembered to be gone, for the stanzas of theirs that are still on the
@@ -70,7 +74,9 @@ class Component:
     def send(self, stanza: Stanza) -> None:
         """Send `stanza` over the connection of the stanza that is being handled.
 
-        A component connection (XEP-0114) adds its own domain where `from` is missing.
+        A component connection (XEP-0114) adds its own domain where `from` is missing. Raises
+        LocalProtocolError when 10,000 stanzas wait already, or there is no telling which
+        connection is meant.
         """
         self._host.send_stanza(stanza)
 
@@ -220,7 +226,13 @@ class ComponentActor(BaseActor):
             app = application.load(Path(message.app.path), config)
             found = application.resolve(message.spec.reference, app.directory)
             self.component = self._make(found)
-            application.with_routes(app, [(r.xpath, found, r.action) for r in self.spec.routes])
+            extra = [(route.xpath, found, route.action) for route in self.spec.routes]
+            table = application.with_routes(app, extra)
+            if all(route.component is not found for route in table.routes):
+                raise ConfigError(
+                    f"no route leads to {self.spec.reference}",
+                    remedy="give it one with --route and --action",
+                )
         except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
             reason = str(error) if isinstance(error, EmpError) else repr(error)
             self.send(sender, ActorFailed(self.name, self.incarnation, reason))
@@ -245,7 +257,7 @@ class ComponentActor(BaseActor):
         source = self._source(message.router)
         if source is None:
             return
-        for number, action, captures in message.routes:
+        for number, action, captures in message.calls:
             source.calls[number] = bind(getattr(type(self.component), action), captures)
         batch, busy = message.batch, self.busy
         # Hot path: a lane is looked up when the connection changes, not for each stanza.
@@ -299,10 +311,10 @@ class ComponentActor(BaseActor):
 
     def _act(self, lane: Lane, source: Source, batch: int, item: Any) -> bool:
         """Run one action. True when it goes on as a task."""
-        _, number, stanza, route, captures = item
+        _, number, stanza, call, captures = item
         _context.set(lane)
         try:
-            result = source.calls[route](self.component, stanza, captures)
+            result = source.calls[call](self.component, stanza, captures)
             if not hasattr(result, "__await__"):
                 lane.put(number, _writable(answers(stanza, result)))
                 self.handled += 1
@@ -388,7 +400,7 @@ class ComponentActor(BaseActor):
             self._flush_lane(lane)
         source = self.source
         if source is not None and (credit := source.credit()) is not None:
-            taken = BatchTaken(self.name, source.ref.incarnation, *credit)
+            taken = BatchTaken(self.incarnation, source.ref.incarnation, *credit)
             self.send(source.ref.address, taken)
 
     def _flush_lane(self, lane: Lane) -> None:
@@ -397,12 +409,10 @@ class ComponentActor(BaseActor):
             self.send(connection.address, SendStanzas(self.ref, connection.incarnation, *batch))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
-        if message.incarnation != self.incarnation:
-            return
-        for lane in self.lanes.values():
-            if lane.connection.name == message.name:
-                lane.taken(message.batch)
-                self._flush_lane(lane)
+        lane = self.lanes.get(message.taker)
+        if lane is not None and message.incarnation == self.incarnation:
+            lane.taken(message.batch)
+            self._flush_lane(lane)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
         self.lost.append(message.incarnation)
@@ -414,15 +424,26 @@ class ComponentActor(BaseActor):
                 answer.set_exception(NoAnswer(f"the connection {connection.name} was lost"))
 
     def _current_lane(self) -> Lane:
-        lane = _context.get(None)
-        if lane is None or lane.connection.incarnation not in self.lanes:
-            lane = next(reversed(self.lanes.values()), None)
-        if lane is None:
-            raise LocalProtocolError("no connection has given this component a stanza yet")
-        return lane
+        """Where the stanza came from that is being handled: its connection, or the next life of
+        it. Never another one, which would be another identity."""
+        context = _context.get(None)
+        lanes = [
+            lane
+            for lane in self.lanes.values()
+            if context is None or lane.connection.name == context.connection.name
+        ]
+        if not lanes:
+            raise LocalProtocolError("there is no connection to send over")
+        if context is None and len(lanes) > 1:
+            raise LocalProtocolError("there are several connections, and no stanza to say which")
+        return lanes[-1]
 
     def send_stanza(self, stanza: Stanza) -> None:
-        self._current_lane().outflow.waiting.append((None, _writable((stanza,))))
+        lane = self._current_lane()
+        if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
+            name = lane.connection.name
+            raise LocalProtocolError(f"{OUTGOING_STANZAS} stanzas wait to be sent over {name}")
+        lane.outflow.waiting.append((None, _writable((stanza,))))
         self._flush_soon()
 
     async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
@@ -464,6 +485,6 @@ class ComponentActor(BaseActor):
             "handled": self.handled,
             "failed": self.failed,
             "running": len(self.tasks),
-            "requests asked": len(self.asks),
-            "waiting to be sent": sum(len(lane.outflow.waiting) for lane in self.lanes.values()),
+            "requests_asked": len(self.asks),
+            "waiting_to_be_sent": sum(len(lane.outflow.waiting) for lane in self.lanes.values()),
         }

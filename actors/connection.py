@@ -40,11 +40,13 @@ from emp.errors import (
     JIDError,
     JidMalformed,
     LocalProtocolError,
+    ResourceConstraint,
     ServiceUnavailable,
+    StanzaError,
 )
 from emp.iq import PendingIqs
 from emp.jid import JID
-from emp.net import XMPPStream, open_stream
+from emp.net import ESTABLISHED, XMPPStream, open_stream
 from emp.stanza import Iq, Stanza
 
 OFFLINE_STANZAS = 1000
@@ -76,12 +78,13 @@ class ConnectionActor(BaseActor):
         self.offline: deque[Stanza] = deque()
         self.stream: XMPPStream | None = None
         self.paused = False
+        self.proven = False
         self.closing = False
         self.state = "starting"
         self.reason = ""
         self.since = time.time()
         self.attempts = 0
-        self.sent = self.dropped = self.uninvited = self.malformed = 0
+        self.sent = self.dropped = self.shed = self.uninvited = self.malformed = 0
         self._bytes_seen = 0
         self._sweeping = False
         self._step_began = 0.0
@@ -111,7 +114,7 @@ class ConnectionActor(BaseActor):
                 error = EmpError(repr(fault))
             if self.closing:
                 return
-            if isinstance(error, ConnectionFailed) and error.permanent:
+            if isinstance(error, ConnectionFailed) and self._is_final(error):
                 self._fail(error)
                 return
             self.attempts += 1
@@ -119,6 +122,12 @@ class ConnectionActor(BaseActor):
             reason = str(error) if error else "the server closed the stream"
             self._change("waiting", reason, retry_in=delay)
             await asyncio.sleep(delay)
+
+    def _is_final(self, error: ConnectionFailed) -> bool:
+        """What is wrong before the first stream is wrong with the configuration. Afterwards, what
+        stands against a new stream may pass: our own old one that the server still holds, a server
+        that is coming up. But whoever is thrown out of a stream for good is not wanted back."""
+        return error.permanent and (not self.proven or error.step == ESTABLISHED)
 
     async def _one_stream(self) -> EmpError | None:
         """One stream from connecting to its end; returns why it ended (None: closed in order)."""
@@ -129,6 +138,7 @@ class ConnectionActor(BaseActor):
         self._change("connecting", "")
         self.stream = await open_stream(self.spec.settings, self, progress=self._progress)
         began = loop.time()
+        self.proven = True
         self._change("connected", str(self.stream.jid))
         self.paused = False  # this stream was not paused yet
         self._pause_or_resume()
@@ -211,11 +221,25 @@ class ConnectionActor(BaseActor):
         stream = self.stream
         seen = stream.bytes_received if stream is not None else 0
         size, self._bytes_seen = seen - self._bytes_seen, seen
-        wanted = [stanza for stanza in stanzas if self._admissible(stanza)]
+        # All stanzas are numbered, those too that go no further: acknowledgements count them all.
+        items = self.ledger.admit(stanzas, size)
+        wanted = [item for item in items if self._admissible(item[1])]
+        if len(wanted) < len(items):
+            self.ledger.handled({number for number, _ in items} - {number for number, _ in wanted})
+        if self.ledger.overfull and len(self.pending):
+            wanted = self._shed(wanted)
         if wanted:
-            self.outflow.waiting.extend(self.ledger.admit(wanted, size))
+            self.outflow.waiting.extend(wanted)
             self._flush()
         self._pause_or_resume()  # refusals fill the socket too
+
+    def _shed(self, items: list[tuple[int, Stanza]]) -> list[tuple[int, Stanza]]:
+        """Refuse stanzas that came in although the books are full, because answers were awaited."""
+        error = ResourceConstraint("too many stanzas are waiting here", type="wait")
+        struck = self.ledger.handled([number for number, _ in items])
+        self.shed += len(struck)
+        self._write([reply for stanza in struck for reply in _bounce(stanza, error)])
+        return []
 
     def stream_lost(self, error: EmpError | None) -> None:
         if self._ended is not None and not self._ended.done():
@@ -232,7 +256,7 @@ class ConnectionActor(BaseActor):
         """Give back the credit that was kept back."""
         owed, self.owed = self.owed, []
         for ref, batch in owed:
-            self.send(ref.address, BatchTaken(self.name, ref.incarnation, batch))
+            self.send(ref.address, BatchTaken(self.incarnation, ref.incarnation, batch))
 
     def _admissible(self, stanza: Stanza) -> bool:
         """False for what goes no further: answers to our own requests, and addresses that are
@@ -260,10 +284,13 @@ class ConnectionActor(BaseActor):
         stream = self.stream
         if stream is None or self.closing:
             return
-        if not self.paused and (self.ledger.full or stream.write_blocked):
+        # Who awaits answers must go on reading, or what fills the books may wait for ever for what
+        # stands in the socket. Then the second bound holds (`_shed`).
+        awaiting = len(self.pending) > 0
+        if not self.paused and (stream.write_blocked or (self.ledger.full and not awaiting)):
             self.paused = True
             stream.pause_reading()
-        elif self.paused and self.ledger.drained and not stream.write_blocked:
+        elif self.paused and not stream.write_blocked and (awaiting or self.ledger.drained):
             self.paused = False
             stream.resume_reading()
 
@@ -279,7 +306,7 @@ class ConnectionActor(BaseActor):
             )
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
-        if message.incarnation == self.incarnation:
+        if message.incarnation == self.incarnation and message.taker == self.router.incarnation:
             self.outflow.taken(message.batch)
             self._flush()
 
@@ -307,7 +334,7 @@ class ConnectionActor(BaseActor):
         if self.stream is not None and self.stream.write_blocked:
             self.owed.append((message.sender, credit))
         else:
-            taken = BatchTaken(self.name, message.sender.incarnation, credit)
+            taken = BatchTaken(self.incarnation, message.sender.incarnation, credit)
             self.send(message.sender.address, taken)
 
     def on_RefuseStanzas(self, message: RefuseStanzas, sender: Any) -> None:
@@ -318,9 +345,8 @@ class ConnectionActor(BaseActor):
         if message.bounce and struck:
             logger.warning("%s: %d stanzas: %s", self.name, len(struck), message.error.text)
         for stanza in struck:
-            asked = isinstance(stanza, Iq) and stanza.is_request
-            if asked or (message.bounce and stanza.kind == "message"):
-                replies.extend(refusal(stanza, message.error))
+            if message.bounce or stanza.kind == "iq":
+                replies.extend(_bounce(stanza, message.error))
         self._write(replies)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
@@ -380,6 +406,7 @@ class ConnectionActor(BaseActor):
             self._answer(message, None, str(error))
             return
         self._write((message.iq,))
+        self._pause_or_resume()
         if not self._sweeping:
             self._sweeping = True
             self.driver.loop.call_later(IQ_SWEEP, self._sweep)
@@ -387,6 +414,7 @@ class ConnectionActor(BaseActor):
     def _sweep(self) -> None:
         for asked in self.pending.expired(self.driver.loop.time()):
             self._answer(asked, None, f"no answer within {asked.timeout:g} s")
+        self._pause_or_resume()
         self._sweeping = bool(self.pending)
         if self._sweeping:
             self.driver.loop.call_later(IQ_SWEEP, self._sweep)
@@ -410,17 +438,23 @@ class ConnectionActor(BaseActor):
             "reason": self.reason,
             "attempts": self.attempts,
             "jid": str(stream.jid) if stream else None,
-            "stanzas in": self.ledger.total,
-            "stanzas out": self.sent,
-            "not handled": len(self.ledger.held),
-            "waiting for router": len(self.outflow.waiting),
-            "kept offline": len(self.offline),
+            "stanzas_in": self.ledger.total,
+            "stanzas_out": self.sent,
+            "not_handled": len(self.ledger.held),
+            "waiting_for_router": len(self.outflow.waiting),
+            "kept_offline": len(self.offline),
             "dropped": self.dropped,
-            "pending requests": len(self.pending),
-            "uninvited answers": self.uninvited,
-            "malformed addresses": self.malformed,
-            "reading paused": self.paused,
+            "refused": self.shed,
+            "pending_requests": len(self.pending),
+            "uninvited_answers": self.uninvited,
+            "malformed_addresses": self.malformed,
+            "reading_paused": self.paused,
         }
+
+
+def _bounce(stanza: Stanza, error: StanzaError) -> Sequence[Stanza]:
+    """The error for a request or a message; presence gets none."""
+    return refusal(stanza, error) if stanza.kind != "presence" else ()
 
 
 def _without_late_answers(stanzas: Sequence[Stanza], struck: Sequence[Stanza]) -> list[Stanza]:

@@ -20,6 +20,10 @@ HELD_BYTES = 4 * 1024 * 1024
 much."""
 
 
+OVERFULL = 2
+"""Times these bounds, beyond which stanzas are refused while the socket can't be paused."""
+
+
 class Ledger:
     """Stanzas by sequence number, in the order of their arrival."""
 
@@ -54,6 +58,11 @@ class Ledger:
     def full(self) -> bool:
         """True when nothing more should be read."""
         return len(self.held) >= HELD_STANZAS or self._bytes >= HELD_BYTES
+
+    @property
+    def overfull(self) -> bool:
+        """True when what still comes in, because answers are awaited, must be refused."""
+        return len(self.held) >= OVERFULL * HELD_STANZAS or self._bytes >= OVERFULL * HELD_BYTES
 
     @property
     def drained(self) -> bool:

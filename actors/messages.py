@@ -7,12 +7,10 @@ their own.
 Three ideas recur:
 
 - **Incarnation.** Every actor draws a random number when it starts. An address may come back to
-life as
-  somebody else (a port is reused, an actor restarted); a message for an incarnation that is gone is
-  refused by whoever finds it.
+  life as somebody else (a port is reused, an actor restarted); a message for an incarnation that is
+  gone is refused by whoever finds it.
 - **Batch and credit.** Stanzas travel in numbered batches. A sender has at most a few batches on
-the way
-  to one receiver (`actors.flow`), and `BatchTaken` gives the credit back.
+  the way to one receiver (`actors.flow`), and `BatchTaken` gives the credit back.
 - **Handled.** A stanza that came in has a sequence number at its connection, and stays on the
   connection's books until somebody says that it was answered, taken by an action that returned, or
   reported.
@@ -121,7 +119,7 @@ class StartConnection:
 
 @dataclass(frozen=True, slots=True)
 class ActorStarted:
-    """A child is ready for work. `facts` is what `emp-admin` shows of it."""
+    """A child is ready for work, in the process `pid`."""
 
     ref: Ref
     pid: int
@@ -161,11 +159,13 @@ class ActorLost:
 
 @dataclass(frozen=True, slots=True)
 class DismissComponent:
-    """Supervisor → router: nobody runs `reference` any more, and nobody will. Refuse its
-    stanzas."""
+    """Supervisor → router: this component is gone for good, and its routes go with it.
 
-    reference: str
-    reason: str
+    `last` when nobody else runs its class: then its stanzas are refused.
+    """
+
+    spec: ComponentSpec
+    last: bool
 
 
 # ── stanzas: connection → router → component → connection ───────────────────────────────────────
@@ -184,16 +184,17 @@ class RouteStanzas:
 
 @dataclass(frozen=True, slots=True)
 class RunActions:
-    """Router → component. `items` are (connection, sequence number, stanza, route number,
-    captures).
+    """Router → component. `items` are (connection, sequence number, stanza, call, captures).
 
-    `routes` says which action each route number means, the first time that it is used.
+    A call is a number for an action and the names that it gets captured; `calls` says what each
+    means, the first time that it is used. It means the same for as long as the router lives,
+    whatever becomes of the routes.
     """
 
     router: Ref
     batch: int
     items: tuple[tuple[Ref, int, Stanza, int, Mapping[str, Any]], ...]
-    routes: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+    calls: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +212,11 @@ class SendStanzas:
 class BatchTaken:
     """Receiver → sender of batches: everything up to `batch` was taken, send more.
 
-    `done` are batches of which every stanza is handled.
+    `taker` is the receiver's incarnation, `incarnation` that of the sender. `done` are batches of
+    which every stanza is handled.
     """
 
-    name: str
+    taker: int
     incarnation: int
     batch: int
     done: tuple[int, ...] = ()
@@ -308,6 +310,19 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Events:
     events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Supervisor → child: are you there?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """A child's answer to `Ping`."""
+
+    name: str
+    incarnation: int
 
 
 # ── steering: emp-admin → supervisor → everybody ────────────────────────────────────────────────

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from actors.component import Component
 from actors.messages import AppRef, ComponentSpec, ConnectionSpec, StartPlan
 from emp.app import App, reference
 from emp.config import ConnectionSettings
-from emp.errors import ConfigError
+from emp.errors import ConfigError, RouteError
 
 
 def make_plan(app: App, where: AppRef) -> StartPlan:
     """One component actor per class in the routes, one connection actor per full JID or domain.
 
-    Raises ConfigError when there is nothing to connect, or two connections would be the same.
+    Raises ConfigError when there is nothing to connect, two connections would be the same, or a
+    route leads to what is no component.
     """
+    for route in app.table.routes:
+        if not issubclass(route.component, Component):
+            raise RouteError(
+                f"{route.component.__qualname__} is not a Component",
+                file=route.file,
+                line=route.line,
+                remedy="derive it from actors.Component",
+            )
     if not app.config.connections:
         raise ConfigError(
             "no connection is configured",

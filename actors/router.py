@@ -36,19 +36,19 @@ from emp.routing import RouteTable
 from emp.stanza import Stanza
 
 Item = tuple[Ref, int, Stanza, int, Mapping[str, Any]]
-"""(connection, sequence number there, stanza, route number, captures)."""
+"""(connection, sequence number there, stanza, call, captures); see `RunActions`."""
 
 
 class Worker:
     """One component actor: what waits for it, and what it was given and has not handled."""
 
-    __slots__ = ("given", "known_routes", "outflow", "ref")
+    __slots__ = ("given", "known_calls", "outflow", "ref")
 
     def __init__(self, ref: Ref) -> None:
         self.ref = ref
         self.outflow: Outflow[Item] = Outflow()
         self.given: dict[int, tuple[Item, ...]] = {}
-        self.known_routes: set[int] = set()
+        self.known_calls: set[int] = set()
 
 
 class Crew:
@@ -138,7 +138,9 @@ class RouterActor(BaseActor):
         self.app: App
         self.table: RouteTable
         self.crews: dict[str, Crew] = {}
-        self.targets: dict[int, Crew] = {}
+        self.workers: dict[int, tuple[Crew, Worker]] = {}
+        self.targets: dict[int, tuple[Crew, int]] = {}
+        self.calls: dict[tuple[str, str, tuple[str, ...]], int] = {}
         self.inflows: dict[int, Inflow] = {}
         self.spawned: list[ComponentSpec] = []
         self.routed = self.unrouted = self.refused = 0
@@ -160,17 +162,19 @@ class RouterActor(BaseActor):
         self.started(sender)
 
     def _compile(self) -> None:
-        """The table, and route number → crew, worked out once instead of for every stanza."""
+        """The table, and what each route leads to, worked out once instead of for every stanza."""
         extra = [
             (route.xpath, application.resolve(spec.reference, self.app.directory), route.action)
             for spec in self.spawned
             for route in spec.routes
         ]
         self.table = application.with_routes(self.app, extra) if extra else self.app.table
-        self.targets = {
-            route.number: self.crews.setdefault(application.reference(route.component), Crew())
-            for route in self.table.routes
-        }
+        self.targets = {}
+        for route in self.table.routes:
+            reference = application.reference(route.component)
+            crew = self.crews.setdefault(reference, Crew())
+            key = (reference, route.action, tuple(route.captures))
+            self.targets[route.number] = crew, self.calls.setdefault(key, len(self.calls) + 1)
 
     # ── stanzas ─────────────────────────────────────────────────────────────────────────────────
 
@@ -186,12 +190,11 @@ class RouterActor(BaseActor):
             if found is None:
                 unrouted.append(number)
                 continue
-            route = found.route.number
-            crew = targets[route]
+            crew, call = targets[found.route.number]
             if crew.refusal is not None and not crew.workers:
                 refused.setdefault(id(crew), (crew.refusal, []))[1].append(number)
                 continue
-            crew.give((connection, number, stanza, route, found.captures))
+            crew.give((connection, number, stanza, call, found.captures))
             touched[id(crew)] = crew
         self.routed += len(message.items) - len(unrouted)
         for crew in touched.values():
@@ -200,7 +203,7 @@ class RouterActor(BaseActor):
             self.unrouted += len(unrouted)
             self._refuse(connection, unrouted, ServiceUnavailable("no route matches"))
         for error, numbers in refused.values():
-            self._refuse(connection, numbers, error)
+            self._refuse(connection, numbers, error, bounce=True)
         self._credit(connection, message.batch)
 
     def _credit(self, connection: Ref, batch: int) -> None:
@@ -210,7 +213,7 @@ class RouterActor(BaseActor):
         inflow.take(batch)
         credit = inflow.credit()
         if credit is not None:
-            taken = BatchTaken(self.name, connection.incarnation, credit)
+            taken = BatchTaken(self.incarnation, connection.incarnation, credit)
             self.send(connection.address, taken)
 
     def _flush(self, crew: Crew) -> None:
@@ -219,25 +222,21 @@ class RouterActor(BaseActor):
             while (batch := worker.outflow.next_batch(weight)) is not None:
                 number, items = batch
                 worker.given[number] = items
-                news = {item[3] for item in items} - worker.known_routes
-                worker.known_routes |= news
-                routes = tuple(self._describe(route) for route in sorted(news))
-                self.send(worker.ref.address, RunActions(self.ref, number, items, routes))
-
-    def _describe(self, number: int) -> tuple[int, str, tuple[str, ...]]:
-        route = self.table.routes[number - 1]
-        return number, route.action, tuple(route.captures)
+                news = {item[3] for item in items} - worker.known_calls
+                calls: list[tuple[int, str, tuple[str, ...]]] = []
+                if news:
+                    worker.known_calls |= news
+                    calls = [(call, *key[1:]) for key, call in self.calls.items() if call in news]
+                self.send(worker.ref.address, RunActions(self.ref, number, items, tuple(calls)))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
-        if message.incarnation != self.incarnation:
+        found = self.workers.get(message.taker)
+        if found is None or message.incarnation != self.incarnation:
             return
-        for crew in self.crews.values():
-            for worker in crew.workers:
-                if worker.ref.name == message.name:
-                    worker.outflow.taken(message.batch)
-                    crew.done(worker, message.done)
-                    self._flush(crew)
-                    return
+        crew, worker = found
+        worker.outflow.taken(message.batch)
+        crew.done(worker, message.done)
+        self._flush(crew)
 
     def _refuse(
         self, connection: Ref, numbers: list[int], error: StanzaError, bounce: bool = False
@@ -255,23 +254,31 @@ class RouterActor(BaseActor):
             self._compile()
         crew = self.crews.setdefault(spec.reference, Crew())
         crew.refusal = None
-        crew.add(Worker(message.ref))
+        worker = Worker(message.ref)
+        self.workers[message.ref.incarnation] = crew, worker
+        crew.add(worker)
         self._flush(crew)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
         self.inflows.pop(message.incarnation, None)
-        for crew in self.crews.values():
-            for worker in crew.workers:
-                if worker.ref.incarnation == message.incarnation:
-                    error = InternalServerError("the component was lost at work", type="wait")
-                    # The connections know which of them are handled all the same.
-                    self._refuse_items(crew.lose(worker), error, bounce=True)
-                    self._flush(crew)
-                    return
+        found = self.workers.pop(message.incarnation, None)
+        if found is None:
+            return
+        crew, worker = found
+        error = InternalServerError("the component was lost at work", type="wait")
+        # The connections know which of them are handled all the same.
+        self._refuse_items(crew.lose(worker), error, bounce=True)
+        self._flush(crew)
 
     def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:
-        crew = self.crews.setdefault(message.reference, Crew())
-        crew.refusal = ServiceUnavailable(message.reason)
+        spec = message.spec
+        if spec in self.spawned:
+            self.spawned.remove(spec)
+            self._compile()
+        if not message.last:
+            return
+        crew = self.crews.setdefault(spec.reference, Crew())
+        crew.refusal = ServiceUnavailable(f"{spec.name} is stopped")
         orphans, crew.orphans = crew.orphans, deque()
         self._refuse_items(orphans, crew.refusal, bounce=True)
 

@@ -42,6 +42,8 @@ from actors.messages import (
     IntroduceComponent,
     IntroduceRouter,
     ListActors,
+    Ping,
+    Pong,
     Ref,
     Refused,
     SpawnComponent,
@@ -62,6 +64,16 @@ EVENTS_OF_CONNECTION = 20
 
 STEADY = 10.0
 """Seconds an actor must live for its next death to count as the first."""
+
+HEARTBEAT = 2.0
+"""Seconds between questions whether an actor is there."""
+
+SILENT = 6.0
+"""Seconds without an answer after which `emp-admin ps` says so. Nobody is killed for it: an action
+that computes for minutes is the application's right."""
+
+INSPECTION = 60.0
+"""Seconds after which nobody waits for the answer to an inspection any more."""
 
 EXIT_GRACE = 2.0
 """Seconds that exiting actors get before the system goes on without waiting for them."""
@@ -92,7 +104,10 @@ class Child:
     born: float = field(default_factory=time.time)
     restarts: int = 0
     failures: int = 0
+    proven: bool = False
     stopping: bool = False
+    heard: float = 0.0
+    pinged: bool = False
     waiters: list[ActorAddress] = field(default_factory=list)
 
     def enter(self, state: str, detail: str = "") -> None:
@@ -128,6 +143,7 @@ class SupervisorActor(BaseActor):
         self._add("router", "router", None)
         for spec in message.components:
             self._add(spec.name, "component", spec)
+        self.driver.loop.call_later(HEARTBEAT, self._beat)
         self.send(sender, Done("started"))
 
     def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
@@ -166,7 +182,8 @@ class SupervisorActor(BaseActor):
         child = self.children.get(message.ref.name)
         if child is None or child.stopping or child.address != message.ref.address:
             return  # the last word of one that is gone
-        child.ref, child.pid = message.ref, message.pid
+        child.ref, child.pid, child.proven = message.ref, message.pid, True
+        child.heard, child.pinged = time.monotonic(), False
         if child.kind != "connection":
             child.enter("running")
             self._event("started", child.name)
@@ -186,8 +203,10 @@ class SupervisorActor(BaseActor):
                     self._start(child)
                 else:
                     self.send(child.address, IntroduceRouter(router))
-        for reference in {spec.reference for spec in self.plan.components}:
-            self._dismiss_unless_run(reference)
+        running = {spec.reference for spec in self._specs()}
+        for spec in self.plan.components:
+            if spec.reference not in running:
+                self.send(router.address, DismissComponent(spec, last=True))
 
     def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
         router = self.children["router"].ref
@@ -209,6 +228,11 @@ class SupervisorActor(BaseActor):
     def on_ActorFailed(self, message: ActorFailed, sender: ActorAddress) -> None:
         child = self.children.get(message.name)
         if child is None:
+            return
+        if child.proven:  # it has worked before: what keeps it from working may pass
+            logger.error("%s: %s", child.name, message.message)
+            if child.address is not None:
+                self.send(child.address, ActorExitRequest())
             return
         child.stopping = True
         child.enter("failed", message.message)
@@ -247,16 +271,15 @@ class SupervisorActor(BaseActor):
         if child.kind != "router":
             del self.children[child.name]
         if isinstance(child.spec, ComponentSpec):
-            self._dismiss_unless_run(child.spec.reference)
+            self._dismiss(child.spec)
         self._answer(child, Done(child.name))
         self._start_connections()  # they may have waited for it
 
-    def _dismiss_unless_run(self, reference: str) -> None:
-        """Have the stanzas of a class refused when nobody runs it, and nobody will."""
+    def _dismiss(self, spec: ComponentSpec) -> None:
         router = self.children["router"].ref
-        if router is not None and all(spec.reference != reference for spec in self._specs()):
-            reason = f"{reference.rpartition(':')[2]} is stopped"
-            self.send(router.address, DismissComponent(reference, reason))
+        if router is not None:
+            last = all(other.reference != spec.reference for other in self._specs())
+            self.send(router.address, DismissComponent(spec, last))
 
     def _died(self, child: Child) -> None:
         alive = time.time() - child.born
@@ -298,6 +321,20 @@ class SupervisorActor(BaseActor):
         self._number += 1
         self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
 
+    def _beat(self) -> None:
+        """Ask who has answered the last time: questions don't pile up at one that is hung."""
+        for child in self.children.values():
+            if child.ref is not None and not child.pinged:
+                child.pinged = True
+                self.send(child.ref.address, Ping())
+        if not self.exiting:
+            self.driver.loop.call_later(HEARTBEAT, self._beat)
+
+    def on_Pong(self, message: Pong, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is not None and child.ref and child.ref.incarnation == message.incarnation:
+            child.heard, child.pinged = time.monotonic(), False
+
     # ── telling ─────────────────────────────────────────────────────────────────────────────────
 
     def on_GetEvents(self, message: GetEvents, sender: ActorAddress) -> None:
@@ -318,16 +355,18 @@ class SupervisorActor(BaseActor):
         self.send(sender, ActorList((me, *rows)))
 
     def _row(self, child: Child) -> ActorRow:
+        silence = time.monotonic() - child.heard
+        silent = child.ref is not None and child.pinged and silence > SILENT
         return ActorRow(
             name=child.name,
             kind=child.kind,
             parent=self.name,
             address=str(child.ref.address) if child.ref else "",
             pid=child.pid,
-            state=child.state,
+            state="silent" if silent else child.state,
             since=child.since,
             restarts=child.restarts,
-            detail=child.detail,
+            detail=f"no answer for {silence:.0f} s" if silent else child.detail,
         )
 
     def on_InspectActor(self, message: InspectActor, sender: ActorAddress) -> None:
@@ -342,7 +381,7 @@ class SupervisorActor(BaseActor):
             self._token += 1
             self.inspections[self._token] = sender
             self.send(child.ref.address, InspectActor(message.name, self._token))
-            self.driver.loop.call_later(60, self.inspections.pop, self._token, None)
+            self.driver.loop.call_later(INSPECTION, self.inspections.pop, self._token, None)
 
     def on_ActorInspected(self, message: ActorInspected, sender: ActorAddress) -> None:
         asker = self.inspections.pop(message.token, None)

@@ -6,6 +6,7 @@ wins, so the first thing is to see that both packages are parts of this one.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -16,18 +17,21 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> NoReturn:
     """The `emp` command."""
-    _see_to_actors()
-    from actors.commands.emp import run
-
-    sys.exit(run())
+    _run("emp")
 
 
 def admin() -> NoReturn:
     """The `emp-admin` command."""
-    _see_to_actors()
-    from actors.commands.admin import run
+    _run("admin")
 
-    sys.exit(run())
+
+def _run(command: str) -> NoReturn:
+    _see_to_actors()
+    try:
+        module = importlib.import_module(f"actors.commands.{command}")
+        sys.exit(module.run())
+    except KeyboardInterrupt:  # while the imports were under way
+        sys.exit(130)
 
 
 def _see_to_actors() -> None:

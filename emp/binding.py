@@ -36,21 +36,26 @@ def bind(action: Callable[..., Any], captures: Collection[str], source: str = ""
     RouteError when a parameter has no origin.
     """
     getters: dict[str, Callable[[Stanza, Mapping[str, Any]], Any]] = {}
-    for parameter in list(inspect.signature(action).parameters.values())[1:]:
+    parameters = list(inspect.signature(action).parameters.values())
+    if not parameters:
+        raise _wrong(f"{action.__qualname__} has no parameter self", source, "make it a method")
+    for parameter in parameters[1:]:
         name = parameter.name
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            reason = f"{action.__qualname__} takes {name!r} by position only"
+            raise _wrong(reason, source, "arguments are given by name: remove the /")
         if name in captures:
             getters[name] = _capture(name)
         elif name in FACTS:
             getters[name] = _fact(FACTS[name])
         elif parameter.default is parameter.empty:
             known = ", ".join([*sorted(captures), *FACTS])
-            raise RouteError(
+            raise _wrong(
                 f"{action.__qualname__} has a parameter {name!r} that nothing fills",
-                file=source.rpartition(":")[0] or None,
-                line=int(source.rpartition(":")[2]) if source else None,
-                remedy=f"capture it in the route ({name}='XPath'), or use one of {known}",
+                source,
+                f"capture it in the route ({name}='XPath'), or use one of {known}",
             )
     if not getters:  # the hot path of an action without arguments: nothing to look up
         return lambda component, stanza, captured: action(component)
@@ -60,6 +65,11 @@ def bind(action: Callable[..., Any], captures: Collection[str], source: str = ""
         return action(component, **{name: get(stanza, captured) for name, get in pairs})
 
     return call
+
+
+def _wrong(message: str, source: str, remedy: str) -> RouteError:
+    file, _, line = source.rpartition(":")
+    return RouteError(message, file=file or None, line=int(line) if line else None, remedy=remedy)
 
 
 def _capture(name: str) -> Callable[[Stanza, Mapping[str, Any]], Any]:

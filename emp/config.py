@@ -104,6 +104,13 @@ def _node(value: Any) -> str:
         raise ValueError(f"must be the user name of a JID: {error}") from None
 
 
+def _server(value: Any) -> str:
+    host, colon, port = _text(value).rpartition(":")
+    if colon and port.isdigit() and ":" not in host:
+        raise ValueError(f"must be a host without a port: write port = {port} beside it")
+    return str(value)
+
+
 def _number(low: float, high: float, unit: str) -> Rule:
     def rule(value: Any) -> float:
         if (
@@ -162,7 +169,7 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "secret_file": _text,
         "secret_env": _text,
         "authentication": _mechanisms,
-        "server": _text,
+        "server": _server,
         "port": _whole(1, 65535, "a port"),
         "resource": _text,
         "tls": _one_of("required", "none"),

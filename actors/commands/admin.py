@@ -123,8 +123,15 @@ def inspect(app: str | None, actor: str, as_json: bool) -> None:
         return
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        shown = json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-        click.echo(f"{key.ljust(width)}  {shown}")
+        click.echo(f"{key.ljust(width)}  {_shown(key, value)}")
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "since":
+        return f"{_ago(value)} ago"
+    if key == "uptime":
+        return f"{value:.1f} s"
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
 
 @admin.command()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.ledger import HELD_STANZAS
+from actors.component import OUTGOING_STANZAS
+from actors.ledger import HELD_STANZAS, OVERFULL
 from actors.messages import (
     ActorInspected,
     ActorList,
@@ -22,7 +23,14 @@ from actors.messages import (
     StopActor,
 )
 from emp import ns
-from emp.errors import InternalServerError, ItemNotFound, ServiceUnavailable
+from emp.errors import (
+    ConnectionFailed,
+    InternalServerError,
+    ItemNotFound,
+    ResourceConstraint,
+    ServiceUnavailable,
+)
+from emp.net import ESTABLISHED
 from emp.stanza import Iq, Message
 from emp.xml import E
 from tests.actors.world import World, world
@@ -406,3 +414,136 @@ async def test_an_answer_counts_although_the_loop_was_held_up_meanwhile(tmp_path
         await asyncio.sleep(0)  # it has asked
         time.sleep(0.05)  # an action that blocks
         assert isinstance(await asking, ActorList)
+
+
+ASKING = """
+from actors import Component
+from emp import ns
+from emp.routing import Routes
+from emp.xml import E
+
+class Asking(Component):
+    async def ask(self, sender, body):
+        await self.iq_get(sender, E.ping(xmlns=ns.PING), timeout=15)
+        return body
+
+routes = Routes()
+routes.message("[body]").to(Asking.ask)
+"""
+
+
+async def test_awaited_answers_come_in_although_the_books_are_full(tmp_path: Path) -> None:
+    """Or the actions that fill the books would wait for ever for what stands in the socket."""
+    async with world(tmp_path, ASKING, "component") as here, here.user() as bar:
+        flood = HELD_STANZAS + 500
+        bar.say(*[message(str(number), "x@main.localhost") for number in range(flood)])
+        answered = 0
+        while answered < flood:
+            stanza = await bar.hear()
+            if isinstance(stanza, Iq):
+                bar.say(stanza.result())
+            else:
+                assert isinstance(stanza, Message)
+                assert stanza.body == str(answered)
+                answered += 1
+        assert not here.actor("main").ledger.held
+
+
+async def test_beyond_the_second_bound_stanzas_are_refused(tmp_path: Path) -> None:
+    async with world(tmp_path, ASKING, "component") as here, here.user() as bar:
+        flood = OVERFULL * HELD_STANZAS + 4000
+        bar.say(*[message(str(number), "x@main.localhost") for number in range(flood)])
+        refused = answered = 0
+        while answered + refused < flood:
+            stanza = await bar.hear()
+            if isinstance(stanza, Iq):
+                bar.say(stanza.result())
+            elif stanza.type == "error":
+                assert isinstance(stanza.failure, ResourceConstraint)
+                refused += 1
+            else:
+                answered += 1
+        assert refused > 0
+        assert answered >= HELD_STANZAS
+
+
+async def test_sending_has_a_bound(tmp_path: Path) -> None:
+    source = ECHO.replace(
+        'return f"you said {body}"',
+        "[self.send(Message('bar@localhost', body)) for _ in range(100_000)]",
+    ).replace("from actors", "from emp.stanza import Message\nfrom actors")
+    async with world(tmp_path, source) as here, here.user() as bar:
+        bar.say(message("flood"))
+        heard = [await bar.hear() for _ in range(OUTGOING_STANZAS + 1)]
+        errors = [stanza for stanza in heard if stanza.type == "error"]
+        assert len(errors) == 1
+        assert isinstance(errors[0].failure, InternalServerError)
+
+
+async def test_a_spawned_route_goes_with_its_component(tmp_path: Path) -> None:
+    (tmp_path / "passing.py").write_text(
+        "from actors import Component\n"
+        "class Passing(Component):\n"
+        "    def first(self):\n"
+        "        return 'first'\n"
+        "    def second(self):\n"
+        "        return 'second'\n"
+    )
+    source = ECHO.replace('"[body]"', '"[body]", type="chat"')
+    async with world(tmp_path, source) as here, here.user() as bar:
+        headline = Message(here.service, "hello", type="headline")
+        for action, xpath in (("first", "/message"), ("second", "/message[@type='headline']")):
+            spec = ComponentSpec("Passing", "passing:Passing", (RouteSpec(xpath, action),))
+            assert isinstance(await here.ask(SpawnComponent(spec)), Done)
+            assert (await bar.ask(headline)).body == action  # type: ignore[attr-defined]
+            assert isinstance(await here.ask(StopActor("Passing")), Done)
+        facts = (await here.ask(InspectActor("router"))).facts
+        assert facts["routes"] == 1
+
+
+async def test_a_class_that_no_route_leads_to_is_not_spawned(tmp_path: Path) -> None:
+    (tmp_path / "lonely.py").write_text(
+        "from actors import Component\nclass Lonely(Component):\n    pass\n"
+    )
+    async with world(tmp_path, ECHO) as here:
+        refused = await here.ask(SpawnComponent(ComponentSpec("Lonely", "lonely:Lonely")))
+        assert isinstance(refused, Refused)
+        assert "--route" in refused.reason
+
+
+async def test_a_constructor_that_fails_later_is_tried_again(tmp_path: Path) -> None:
+    source = """
+import pathlib
+from actors import Component
+from emp.routing import Routes
+
+class Needy(Component):
+    def __init__(self):
+        if pathlib.Path(__file__).with_name("away").exists():
+            raise OSError("the database is away")
+
+    def echo(self, body):
+        return body
+
+routes = Routes()
+routes.message("[body]").to(Needy.echo)
+"""
+    async with world(tmp_path, source) as here, here.user() as bar:
+        away = tmp_path / "away"
+        away.touch()
+        await kill(here, "Needy")
+        await here.until("died", "Needy")
+        away.unlink()
+        await here.until("started", "Needy")
+        assert (await bar.ask(message("back"))).body == "back"  # type: ignore[attr-defined]
+
+
+async def test_a_conflict_with_our_own_old_stream_passes(tmp_path: Path) -> None:
+    async with world(tmp_path, ECHO, "component") as here:
+        connection = here.actor("main")
+        conflict = ConnectionFailed("authenticate", "conflict", permanent=True)
+        assert not connection._is_final(conflict)
+        thrown_out = ConnectionFailed(ESTABLISHED, "conflict", permanent=True)
+        assert connection._is_final(thrown_out)
+        connection.proven = False
+        assert connection._is_final(conflict)

@@ -117,6 +117,35 @@ async def test_kill_9(multiproc: tuple[Application, Person, str], victim: str) -
     assert await hack.stop() == 0
 
 
+async def test_who_does_not_answer_is_shown(
+    multiproc: tuple[Application, Person, str],
+) -> None:
+    hack, user, to = multiproc
+    pid = (await hack.actors())["router"]["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        while (await hack.actors())["router"]["state"] != "silent":
+            pass
+    os.kill(pid, signal.SIGCONT)
+    async with asyncio.timeout(30):
+        while (await hack.actors())["router"]["state"] != "running":
+            pass
+    await hacked(user, to)
+
+
+async def test_without_the_supervisor_everything_ends(
+    multiproc: tuple[Application, Person, str],
+) -> None:
+    hack, _, _ = multiproc
+    pids = [row["pid"] for row in (await hack.actors()).values()]
+    os.kill(pids[0], signal.SIGKILL)
+    assert await hack.ended() == 1
+    assert "the supervisor is gone" in hack.text
+    assert "Traceback" not in hack.text
+    assert await gone(pids)
+    assert list(hack.runtime.iterdir()) == []
+
+
 async def test_nothing_is_left(multiproc: tuple[Application, Person, str]) -> None:
     hack, user, to = multiproc
     await hacked(user, to)

@@ -101,7 +101,10 @@ async def test_port_in_use(server: DevServer, tmp_path: Path) -> None:
         config = tmp_path / "emp.toml"
         config.write_text(config.read_text() + f"[system]\nport = {port}\n")
         await mistake(path, 2, str(port), system="multiproc")
-        code, output = await command("emp", "server", "--port", str(port), runtime=tmp_path)
+        code, output = await command(
+            *("emp", "server", "--port", str(port), "--directory", str(tmp_path / "ca")),
+            runtime=tmp_path,
+        )
         assert (code, output.count("\n")) == (1, 1)
         assert str(port) in output
 

@@ -55,3 +55,16 @@ def test_variable_arguments_get_nothing() -> None:
 def test_an_unknown_name_fails_at_boot() -> None:
     with pytest.raises(RouteError, match=r"router.py:12: Actions.unknown has a parameter 'sendr'"):
         bind(Actions.unknown, (), "config/router.py:12")
+
+
+def test_what_is_no_method() -> None:
+    def alone() -> None:
+        return None
+
+    def by_position(self: Actions, body: str, /) -> None:
+        return None
+
+    with pytest.raises(RouteError, match="has no parameter self"):
+        bind(alone, ())
+    with pytest.raises(RouteError, match="by position only"):
+        bind(by_position, ())

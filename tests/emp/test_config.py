@@ -105,6 +105,7 @@ MISTAKES = {
     ),
     "missing authority": (CLIENT + 'ca_file = "nope.pem"\n', 7, "does not exist"),
     "host with user": (CLIENT.replace('"localhost"', '"a@b"'), 5, "without user name"),
+    "server with port": (CLIENT + 'server = "127.0.0.1:5222"\n', 7, "write port = 5222"),
     "bad mechanism": (CLIENT + 'authentication = "SCRAM"\n', 7, "authentication"),
     "section that is none": ("log = 3\n", 1, "write [log]"),
     "connection that is none": ("[connections]\nhost = 'x'\n", 2, "write [connections.NAME]"),
