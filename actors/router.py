@@ -298,7 +298,7 @@ class RouterActor(BaseActor):
             "crews": {
                 reference: {
                     "workers": [worker.ref.name for worker in crew.workers],
-                    "given": sum(len(i) for w in crew.workers for i in w.given.values()),
+                    "not_confirmed": sum(len(i) for w in crew.workers for i in w.given.values()),
                     "waiting": len(crew.orphans)
                     + sum(len(worker.outflow.waiting) for worker in crew.workers),
                 }

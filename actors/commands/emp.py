@@ -115,7 +115,7 @@ async def _start(path: Path, config: Path | None, system: SystemName | None, qui
         for what in killed:
             click.secho(f"stopping: {what}", fg="yellow", err=True)
             code = FAILED
-    if stops.count and not quiet:
+    if not quiet:
         click.echo("stopped")
     return code
 

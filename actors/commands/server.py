@@ -105,7 +105,7 @@ async def _serve(
     click.echo(f"  clients      127.0.0.1:{development.port}, STARTTLS")
     click.echo(f"  components   127.0.0.1:{development.component_port}")
     click.echo(f"  accounts     {', '.join(accounts)}")
-    click.echo(f"  components   {', '.join(components)}")
+    click.echo(f"  domains      {', '.join(components)}")
     click.echo(f"  trust        {development.ca_file}")
     click.echo("Ctrl-C stops it.")
     await stop.wait()
