@@ -88,11 +88,14 @@ class Boot:
 
     async def new_events(self) -> tuple[Event, ...]:
         """What happened since the last call."""
-        answer = await self.ask(GetEvents(self.seen), EVENTS_TIMEOUT)
-        events = answer.events if isinstance(answer, Events) else ()
+        events = await self._events()
         if events:
             self.seen = events[-1].number
         return events
+
+    async def _events(self) -> tuple[Event, ...]:
+        answer = await self.ask(GetEvents(self.seen), EVENTS_TIMEOUT)
+        return answer.events if isinstance(answer, Events) else ()
 
     async def events(self, pause: float) -> AsyncIterator[Event]:
         """Events for ever, looked for every `pause` seconds, until a stop is requested. Raises
@@ -100,13 +103,14 @@ class Boot:
         unanswered = 0
         while not self.stop_requested.is_set():
             try:
-                events = await self.new_events()
+                events = await self._events()
                 unanswered = 0
             except TimeoutError:
                 events, unanswered = (), unanswered + 1
                 if unanswered == EVENTS_ATTEMPTS:
                     raise
             for event in events:
+                self.seen = event.number  # whoever leaves here finds the rest the next time
                 yield event
             try:
                 async with asyncio.timeout(pause):
@@ -117,17 +121,19 @@ class Boot:
     async def shut_down(self, grace: float = STOP_GRACE) -> list[str]:
         """Stop in order what was started, whatever was. Returns what had to be killed."""
         killed: list[str] = []
-        if self.system is not None:
-            if self.supervisor is not None:
-                try:
-                    await self.ask(StopSystem(grace), grace + 2 * EXIT_GRACE + 1)
-                except TimeoutError:
-                    killed.append("the supervisor did not answer")
-            killed += await self.system.stop(EXIT_GRACE)
-        if self.control is not None:
-            await self.control.stop()
-        if self.run is not None:
-            rundir.remove(self.run)
+        try:
+            if self.system is not None:
+                if self.supervisor is not None:
+                    try:
+                        await self.ask(StopSystem(grace), grace + 2 * EXIT_GRACE + 1)
+                    except TimeoutError:
+                        killed.append("the supervisor did not answer")
+                killed += await self.system.stop(EXIT_GRACE)
+        finally:
+            if self.control is not None:
+                await self.control.stop()
+            if self.run is not None:
+                rundir.remove(self.run)
         return killed
 
 

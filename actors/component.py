@@ -11,13 +11,14 @@ import asyncio
 import secrets
 import sys
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NoReturn
 
 from actors.base import BaseActor, logger
 from actors.flow import BATCH_BYTES, Inflow, Outflow
+from actors.ledger import HELD_STANZAS
 from actors.messages import (
     ActorFailed,
     ActorLost,
@@ -51,7 +52,7 @@ LOST_KEPT = 64
 """Connections that are remembered to be gone, for the stanzas of theirs that are still on the
 way."""
 
-_context: ContextVar[Lane] = ContextVar("emp.connection")
+_context: ContextVar[Lane | None] = ContextVar("emp.connection", default=None)
 
 
 class NoAnswer(EmpError):
@@ -100,14 +101,15 @@ class Component:
 class Source:
     """A router that gives us stanzas: its batches, until everything in them is handled."""
 
-    __slots__ = ("calls", "done", "inflow", "over", "ref", "remaining")
+    __slots__ = ("calls", "done", "inflow", "lanes", "over", "ref", "remaining")
 
     def __init__(self, router: Ref) -> None:
         self.ref = router
         self.inflow = Inflow()
         self.calls: dict[int, Call] = {}
         self.remaining: dict[int, int] = {}  # batch → actions of it that go on
-        self.over: deque[tuple[int, tuple[tuple[Lane, int], ...]]] = deque()
+        self.lanes: dict[int, tuple[Lane, ...]] = {}  # the same batch → where its answers go
+        self.over: list[tuple[int, tuple[tuple[Lane, int], ...]]] = []
         self.done: list[int] = []
 
     def credit(self) -> tuple[int, tuple[int, ...]] | None:
@@ -116,12 +118,17 @@ class Source:
         A batch whose actions are over is handled when its answers have reached the connections,
         `over` says how far: until then they would be lost with us.
         """
-        over = self.over
-        while over and all(lane.acknowledged >= entries for lane, entries in over[0][1]):
-            self.done.append(over.popleft()[0])
         credit = self.inflow.credit()
         if credit is None:
             return None
+        # One connection may take long to acknowledge, so any of them may be the next.
+        still = []
+        for entry in self.over:
+            if all(lane.acknowledged >= entries for lane, entries in entry[1]):
+                self.done.append(entry[0])
+            else:
+                still.append(entry)
+        self.over = still
         done, self.done = tuple(self.done), []
         return credit, done
 
@@ -129,14 +136,26 @@ class Source:
 class Lane:
     """What goes to one connection: (sequence number that this handles or None, stanzas)."""
 
-    __slots__ = ("acknowledged", "connection", "outflow", "running", "sent", "suspect", "unsure")
+    __slots__ = (
+        "acknowledged",
+        "connection",
+        "outflow",
+        "recent",
+        "running",
+        "seen",
+        "sent",
+        "suspect",
+        "unsure",
+    )
 
     def __init__(self, connection: Ref) -> None:
         self.connection = connection
         self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
         self.running: dict[int, tuple[Source, int]] = {}  # number → whose batch waits for it
         self.unsure: deque[tuple[int, int, tuple[int, ...]]] = deque()  # sent, not acknowledged
+        self.recent: deque[int] = deque(maxlen=2 * HELD_STANZAS)  # acknowledged: no more is held
         self.sent = self.acknowledged = 0  # entries of the outflow
+        self.seen: set[int] = set()
         self.suspect = 0
 
     def put(self, number: int, replies: Sequence[Stanza]) -> None:
@@ -162,25 +181,20 @@ class Lane:
     def taken(self, batch: int) -> None:
         self.outflow.taken(batch)
         while self.unsure and self.unsure[0][0] <= batch:
-            self.acknowledged = self.unsure.popleft()[1]
+            _, self.acknowledged, handled = self.unsure.popleft()
+            self.recent.extend(handled)
 
     def lose(self) -> None:
         """The connection is gone: nobody waits for anything that goes there."""
         self.acknowledged = sys.maxsize
 
     def suspect_all(self) -> None:
-        """There is a new router. What it gives again is among the numbers up to `suspect`."""
-        numbers = [*self.running, *(number for _, _, handled in self.unsure for number in handled)]
-        waiting = [number for number, _ in self.outflow.waiting if number is not None]
-        self.suspect = max([*numbers, *waiting], default=0)
-
-    def knows(self, number: int) -> bool:
-        """True when the stanza is being handled, or was."""
-        return (
-            number in self.running
-            or any(number in handled for _, _, handled in self.unsure)
-            or any(number == entry[0] for entry in self.outflow.waiting)
-        )
+        """There is a new router. What it gives again, of what is being handled or was, is in
+        `seen`, and so among the numbers up to `suspect`."""
+        self.seen = {*self.running, *self.recent}
+        self.seen.update(number for _, _, handled in self.unsure for number in handled)
+        self.seen.update(number for number, _ in self.outflow.waiting if number is not None)
+        self.suspect = max(self.seen, default=0)
 
 
 def _weight(entry: tuple[int | None, Sequence[Stanza]]) -> int:
@@ -258,16 +272,20 @@ class ComponentActor(BaseActor):
         if source is None:
             return
         for number, action, captures in message.calls:
-            source.calls[number] = bind(getattr(type(self.component), action), captures)
+            try:
+                source.calls[number] = bind(getattr(type(self.component), action), captures)
+            except (AttributeError, EmpError):  # the file has changed since the router read it
+                logger.exception("%s: there is no action %s any more", self.name, action)
         batch, busy = message.batch, self.busy
         # Hot path: a lane is looked up when the connection changes, not for each stanza.
         lane, connection, waiting = None, None, 0
+        lanes: dict[int, Lane] = {}
         for item in message.items:
             if item[0] is not connection or lane is None:
                 connection = item[0]
-                lane = self._lane(connection)
+                lane = lanes[connection.incarnation] = self._lane(connection)
             number = item[1]
-            if number <= lane.suspect and lane.knows(number):
+            if number <= lane.suspect and number in lane.seen:
                 if number in lane.running:
                     lane.running[number] = source, batch
                     waiting += 1
@@ -280,8 +298,10 @@ class ComponentActor(BaseActor):
         source.inflow.take(batch)
         if waiting:
             source.remaining[batch] = waiting
+            source.lanes[batch] = tuple(lanes.values())
         else:
-            self._over(source, batch)
+            self._over(source, batch, lanes.values())
+        _context.set(None)
         self._flush()
 
     def _source(self, router: Ref) -> Source | None:
@@ -357,12 +377,11 @@ class ComponentActor(BaseActor):
         source.remaining[batch] -= 1
         if not source.remaining[batch]:
             del source.remaining[batch]
-            self._over(source, batch)
+            self._over(source, batch, source.lanes.pop(batch))
 
-    def _over(self, source: Source, batch: int) -> None:
+    def _over(self, source: Source, batch: int, lanes: Iterable[Lane]) -> None:
         """All actions of the batch are over: note which answers must arrive before it is
         handled."""
-        lanes = self.lanes.values()
         ends = [(lane, lane.sent + len(lane.outflow.waiting)) for lane in lanes]
         source.over.append((batch, tuple([end for end in ends if end[1] > end[0].acknowledged])))
 
@@ -426,7 +445,7 @@ class ComponentActor(BaseActor):
     def _current_lane(self) -> Lane:
         """Where the stanza came from that is being handled: its connection, or the next life of
         it. Never another one, which would be another identity."""
-        context = _context.get(None)
+        context = _context.get()
         lanes = [
             lane
             for lane in self.lanes.values()
@@ -447,12 +466,15 @@ class ComponentActor(BaseActor):
         self._flush_soon()
 
     async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
-        connection = self._current_lane().connection
+        lane = self._current_lane()
+        connection = lane.connection
+        _writable((iq,))
         self._tokens += 1
         token = self._tokens
         answer: asyncio.Future[Iq] = self.driver.loop.create_future()
         self.asks[token] = connection, answer
         try:
+            self._flush_lane(lane)  # what the action has sent before goes before
             ask = AskIq(self.ref, connection.incarnation, token, iq, timeout)
             self.send(connection.address, ask)
             async with asyncio.timeout(timeout + IQ_GRACE):

@@ -63,6 +63,10 @@ STABLE = 30.0
 """Seconds a stream must live for the next failure to count as the first again."""
 
 
+STOPPING = ServiceUnavailable("the service is stopping", type="wait")
+OVERLOADED = ResourceConstraint("too many stanzas are waiting here", type="wait")
+
+
 class ConnectionActor(BaseActor):
     """Holds one stream open and passes stanzas between it and the rest."""
 
@@ -84,7 +88,7 @@ class ConnectionActor(BaseActor):
         self.reason = ""
         self.since = time.time()
         self.attempts = 0
-        self.sent = self.dropped = self.shed = self.uninvited = self.malformed = 0
+        self.sent = self.dropped = self.refused = self.uninvited = self.malformed = 0
         self._bytes_seen = 0
         self._sweeping = False
         self._step_began = 0.0
@@ -181,32 +185,25 @@ class ConnectionActor(BaseActor):
         """Take nothing in, let what is on the books be handled, say good-bye. `grace` is for all
         that."""
         deadline = self.driver.loop.time() + grace
+        self._pause_or_resume()
+        if self.ledger.held:
+            self._drained.clear()
+            try:
+                await asyncio.wait_for(self._drained.wait(), grace)
+            except TimeoutError:
+                logger.warning(
+                    "%s: stopping with %d stanzas not handled", self.name, len(self.ledger.held)
+                )
+                self._refuse(list(self.ledger.held), STOPPING)
         if self.stream is not None:
-            self.stream.pause_reading()
-            if self.ledger.held:
-                self._drained.clear()
-                try:
-                    await asyncio.wait_for(self._drained.wait(), grace)
-                except TimeoutError:
-                    logger.warning(
-                        "%s: stopping with %d stanzas not handled", self.name, len(self.ledger.held)
-                    )
-                    self._refuse_rest()
-            if self.stream is not None:
-                self.stream.resume_reading()
-                left = deadline - self.driver.loop.time()
-                await self.stream.close(max(left, GOODBYE))
+            left = deadline - self.driver.loop.time()
+            await self.stream.close(max(left, GOODBYE))
         if self.offline:
             logger.error("%s: %d stanzas not sent: stopped", self.name, len(self.offline))
         if self._life is not None:
             self._life.cancel()
         self._change("stopped", "")
         self.send(self.supervisor, Done(self.name))
-
-    def _refuse_rest(self) -> None:
-        rest = self.ledger.handled(list(self.ledger.held))
-        error = ServiceUnavailable("the service is stopping", type="wait")
-        self._write([reply for stanza in rest for reply in refusal(stanza, error)])
 
     def exit(self) -> None:
         if self._life is not None:
@@ -226,20 +223,22 @@ class ConnectionActor(BaseActor):
         wanted = [item for item in items if self._admissible(item[1])]
         if len(wanted) < len(items):
             self.ledger.handled({number for number, _ in items} - {number for number, _ in wanted})
-        if self.ledger.overfull and len(self.pending):
-            wanted = self._shed(wanted)
-        if wanted:
+        if self.closing:
+            self._refuse([number for number, _ in wanted], STOPPING)
+        elif self.ledger.overfull and len(self.pending):
+            self._refuse([number for number, _ in wanted], OVERLOADED)
+        elif wanted:
             self.outflow.waiting.extend(wanted)
             self._flush()
         self._pause_or_resume()  # refusals fill the socket too
 
-    def _shed(self, items: list[tuple[int, Stanza]]) -> list[tuple[int, Stanza]]:
-        """Refuse stanzas that came in although the books are full, because answers were awaited."""
-        error = ResourceConstraint("too many stanzas are waiting here", type="wait")
-        struck = self.ledger.handled([number for number, _ in items])
-        self.shed += len(struck)
+    def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
+        """Strike stanzas from the books with an error for their senders."""
+        struck = self.ledger.handled(numbers)
+        if not self.refused and struck:
+            logger.warning("%s: refusing stanzas: %s", self.name, error.text)
+        self.refused += len(struck)
         self._write([reply for stanza in struck for reply in _bounce(stanza, error)])
-        return []
 
     def stream_lost(self, error: EmpError | None) -> None:
         if self._ended is not None and not self._ended.done():
@@ -282,11 +281,12 @@ class ConnectionActor(BaseActor):
 
     def _pause_or_resume(self) -> None:
         stream = self.stream
-        if stream is None or self.closing:
+        if stream is None:
             return
         # Who awaits answers must go on reading, or what fills the books may wait for ever for what
-        # stands in the socket. Then the second bound holds (`_shed`).
-        awaiting = len(self.pending) > 0
+        # stands in the socket. Then what comes beyond the second bound is refused; and everything
+        # while we are closing.
+        awaiting = self.closing or len(self.pending) > 0
         if not self.paused and (stream.write_blocked or (self.ledger.full and not awaiting)):
             self.paused = True
             stream.pause_reading()
@@ -297,7 +297,8 @@ class ConnectionActor(BaseActor):
     # ── the actors' side ────────────────────────────────────────────────────────────────────────
 
     def _flush(self) -> None:
-        while (batch := self.outflow.next_batch()) is not None:
+        weight = None if self.embedded else _weight
+        while (batch := self.outflow.next_batch(weight)) is not None:
             number, items = batch
             component = self.spec.settings.kind == "component"
             self.send(
@@ -406,6 +407,8 @@ class ConnectionActor(BaseActor):
             self._answer(message, None, str(error))
             return
         self._write((message.iq,))
+        if self.offline and self.offline[-1] is message.iq:
+            self.offline.pop()  # the stream is ending; the asker will hear it, and may ask again
         self._pause_or_resume()
         if not self._sweeping:
             self._sweeping = True
@@ -444,12 +447,16 @@ class ConnectionActor(BaseActor):
             "waiting_for_router": len(self.outflow.waiting),
             "kept_offline": len(self.offline),
             "dropped": self.dropped,
-            "refused": self.shed,
+            "refused": self.refused,
             "pending_requests": len(self.pending),
             "uninvited_answers": self.uninvited,
             "malformed_addresses": self.malformed,
             "reading_paused": self.paused,
         }
+
+
+def _weight(item: tuple[int, Stanza]) -> int:
+    return len(item[1].to_bytes())
 
 
 def _bounce(stanza: Stanza, error: StanzaError) -> Sequence[Stanza]:

@@ -27,13 +27,14 @@ OVERFULL = 2
 class Ledger:
     """Stanzas by sequence number, in the order of their arrival."""
 
-    __slots__ = ("_bytes", "_next", "held", "total")
+    __slots__ = ("_bytes", "_next", "_shares", "held", "total")
 
     def __init__(self) -> None:
         self.held: dict[int, Stanza] = {}
         self.total = 0
         self._next = 1
         self._bytes = 0.0
+        self._shares: dict[int, float] = {}  # bytes: sizes are known per read, not per stanza
 
     def admit(self, stanzas: list[Stanza], size: int) -> list[tuple[int, Stanza]]:
         """Enter stanzas that came in `size` bytes; returns them with their numbers."""
@@ -43,15 +44,20 @@ class Ledger:
         self._bytes += size
         items = list(zip(range(first, self._next), stanzas, strict=True))
         self.held.update(items)
+        self._shares.update(dict.fromkeys(range(first, self._next), size / len(stanzas)))
         return items
 
     def handled(self, numbers: Iterable[int]) -> list[Stanza]:
         """Strike out what is handled; returns those that were still on the books."""
-        held = self.held
-        before = len(held)
-        struck = [stanza for number in numbers if (stanza := held.pop(number, None)) is not None]
-        # Sizes are known per read, not per stanza: what leaves takes the average with it.
-        self._bytes = self._bytes * len(held) / before if before else 0.0
+        held, shares = self.held, self._shares
+        struck = []
+        for number in numbers:
+            stanza = held.pop(number, None)
+            if stanza is not None:
+                struck.append(stanza)
+                self._bytes -= shares.pop(number)
+        if not held:
+            self._bytes = 0.0  # what rounding left
         return struck
 
     @property

@@ -98,6 +98,15 @@ class Crew:
             self.give(item)
         return [item for items in worker.given.values() for item in items]
 
+    def forget(self, connection: int) -> None:
+        """That incarnation of a connection is gone: nobody waits for what it gave."""
+        for queue in (self.orphans, *(worker.outflow.waiting for worker in self.workers)):
+            kept = [item for item in queue if item[0].incarnation != connection]
+            if len(kept) < len(queue):
+                queue.clear()
+                queue.extend(kept)
+        self._pin()
+
     def _pin(self) -> None:
         """Before stanzas are distributed anew: who has some where."""
         self.pinned.clear()
@@ -260,7 +269,9 @@ class RouterActor(BaseActor):
         self._flush(crew)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
-        self.inflows.pop(message.incarnation, None)
+        if self.inflows.pop(message.incarnation, None) is not None:
+            for crew in self.crews.values():
+                crew.forget(message.incarnation)
         found = self.workers.pop(message.incarnation, None)
         if found is None:
             return

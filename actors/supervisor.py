@@ -129,6 +129,7 @@ class SupervisorActor(BaseActor):
         self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.inspections: dict[int, ActorAddress] = {}
         self.stopping: ActorAddress | None = None
+        self._told: tuple[ComponentSpec, ...] = ()
         self._connecting = False
         self._number = 0
         self._token = 0
@@ -166,6 +167,7 @@ class SupervisorActor(BaseActor):
         else:
             spawned = tuple(spec for spec in self._specs() if spec.routes)
             message = StartRouter(plan.app, plan.app_name, plan.log_level, spawned)
+            self._told = (*plan.components, *spawned)
         try:
             child.address = self.createActor(CLASSES[child.kind])
         except Exception:  # noqa: BLE001 - no memory or no process left: that may pass
@@ -198,15 +200,17 @@ class SupervisorActor(BaseActor):
         for child in list(self.children.values()):
             if isinstance(child.spec, ComponentSpec) and child.ref is not None:
                 self._introduce(child.ref, child.spec)
-            elif child.kind == "connection":
-                if child.address is None:
-                    self._start(child)
-                else:
-                    self.send(child.address, IntroduceRouter(router))
-        running = {spec.reference for spec in self._specs()}
-        for spec in self.plan.components:
-            if spec.reference not in running:
-                self.send(router.address, DismissComponent(spec, last=True))
+        specs = self._specs()
+        references = {spec.reference for spec in specs}
+        for spec in self._told:  # who went while the router was away
+            if spec not in specs:
+                last = spec.reference not in references
+                self.send(router.address, DismissComponent(spec, last))
+        for child in list(self.children.values()):  # when all is ready for their stanzas
+            if child.kind == "connection" and child.address is not None:
+                self.send(child.address, IntroduceRouter(router))
+            elif child.kind == "connection" and self.stopping is None:
+                self._start(child)
 
     def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
         router = self.children["router"].ref
@@ -292,7 +296,8 @@ class SupervisorActor(BaseActor):
         self.driver.loop.call_later(delay, self._restart, child)
 
     def _restart(self, child: Child) -> None:
-        if self.stopping is None and self.children.get(child.name) is child:
+        living = child.address is not None  # a new router may have started it before its time
+        if self.stopping is None and self.children.get(child.name) is child and not living:
             self._start(child)
 
     def on_PoisonMessage(self, message: Any, sender: ActorAddress) -> None:

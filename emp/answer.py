@@ -34,7 +34,9 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
             raise TypeError(f"the action returned text, which is no answer to <{request.kind}/>")
         return (request.reply(result),)
     items = list(result) if isinstance(result, (list, tuple)) else [result]
-    if items and all(isinstance(item, Stanza) for item in items):
+    if not items:
+        return answers(request, None)
+    if all(isinstance(item, Stanza) for item in items):
         return items if _answered(request, items) else [*items, *answers(request, None)]
     for item in items:
         if not (isinstance(item, etree._Element) or hasattr(item, "to_xml")):
@@ -42,7 +44,7 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
     if isinstance(request, Iq):
         return (request.result(*items),) if request.is_request else ()
     if isinstance(request, Message):
-        return (request.reply(None, *items),) if items else ()
+        return (request.reply(None, *items),)
     raise TypeError(f"the action returned a payload, which is no answer to <{request.kind}/>")
 
 

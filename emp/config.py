@@ -176,7 +176,8 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "ca_file": _text,
         "connect_timeout": _number(0.1, 600, "seconds"),
         "keepalive": _number(0, 86400, "seconds"),
-        "stanza_bytes": _whole(10_000, 16_777_216, "a number of bytes"),
+        # RFC 6120 §13.12 wants at least 10,000; more than 4 MiB doesn't pass between processes.
+        "stanza_bytes": _whole(10_000, 4_194_304, "a number of bytes"),
     },
 }
 """Section → key → rule. `connections` holds one table per connection, each with these keys."""

@@ -162,10 +162,14 @@ class EmbeddedSystem:
         """Exit what was created; its children follow. Nothing can be left over in one process."""
         for address in self._created:
             self.tell(address, ActorExitRequest())
-        async with asyncio.timeout(grace):
-            await self._base.idle()
+        left = []
+        try:
+            async with asyncio.timeout(grace):
+                await self._base.idle()
+        except TimeoutError:
+            left.append("actors that were busy")
         self._system.shutdown()
-        return []
+        return left
 
     def kill(self) -> None:
         """Nothing to do: the actors die with this process."""

@@ -21,6 +21,7 @@ from actors.messages import (
     RouteSpec,
     SpawnComponent,
     StopActor,
+    StopSystem,
 )
 from emp import ns
 from emp.errors import (
@@ -547,3 +548,32 @@ async def test_a_conflict_with_our_own_old_stream_passes(tmp_path: Path) -> None
         assert connection._is_final(thrown_out)
         connection.proven = False
         assert connection._is_final(conflict)
+
+
+async def test_a_stop_waits_for_an_answer_that_is_under_way(tmp_path: Path) -> None:
+    async with world(tmp_path, MANY) as here, here.user() as bar:
+        request = await bar.ask(message("ping"))
+        assert isinstance(request, Iq)
+        stopping = asyncio.create_task(here.boot.ask(StopSystem(20.0), 30.0))
+        async with asyncio.timeout(20):
+            while not here.actor("main").closing:
+                await asyncio.sleep(0)
+        late = await bar.ask(get("thing", id="7"))
+        assert isinstance(late.failure, ServiceUnavailable)
+        answer = await bar.ask(request.result())
+        assert isinstance(answer, Message)
+        assert answer.body == "pong"
+        assert isinstance(await stopping, Done)
+
+
+async def test_what_is_sent_first_arrives_first(tmp_path: Path) -> None:
+    source = MANY.replace(
+        "await self.iq_get(sender, E.ping(xmlns=ns.PING), timeout=5)",
+        "self.send(Message(sender, 'first'))\n"
+        "        await self.iq_get(sender, E.ping(xmlns=ns.PING), timeout=5)",
+    )
+    async with world(tmp_path, source) as here, here.user() as bar:
+        assert (await bar.ask(message("ping"))).body == "first"  # type: ignore[attr-defined]
+        request = await bar.hear()
+        assert isinstance(request, Iq)
+        assert (await bar.ask(request.result())).body == "pong"  # type: ignore[attr-defined]

@@ -43,3 +43,16 @@ def test_full_by_bytes() -> None:
     assert not ledger.drained
     ledger.handled([2, 3, 4])
     assert ledger.drained
+
+
+def test_what_is_large_stays_large_however_much_passes_by() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(2), HELD_BYTES)
+    for _ in range(100):
+        ledger.handled([number for number, _ in ledger.admit(stanzas(1), 100)])
+    assert ledger.full
+    assert not ledger.overfull
+    ledger.admit(stanzas(2), HELD_BYTES)
+    assert ledger.overfull
+    ledger.handled(list(ledger.held))
+    assert ledger.drained
