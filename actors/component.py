@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
 from contextvars import ContextVar
@@ -17,8 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from actors.base import BaseActor, logger
-from actors.flow import BATCH_BYTES, Inflow, Outflow
-from actors.ledger import HELD_STANZAS
+from actors.lanes import Lane, Source, writable
 from actors.messages import (
     ActorFailed,
     ActorLost,
@@ -32,7 +30,7 @@ from actors.messages import (
 )
 from emp import app as application
 from emp.answer import answers, refusal
-from emp.binding import Call, bind
+from emp.binding import bind
 from emp.errors import ConfigError, EmpError, InternalServerError, LocalProtocolError, StanzaError
 from emp.jid import JID
 from emp.stanza import Iq, Stanza
@@ -96,119 +94,6 @@ class Component:
     ) -> Iq:
         """Ask with an IQ set; see `iq_get`."""
         return await self._host.ask_iq(Iq("set", payload, to=to), timeout)
-
-
-class Source:
-    """A router that gives us stanzas: its batches, until everything in them is handled."""
-
-    __slots__ = ("calls", "done", "inflow", "lanes", "over", "ref", "remaining")
-
-    def __init__(self, router: Ref) -> None:
-        self.ref = router
-        self.inflow = Inflow()
-        self.calls: dict[int, Call] = {}
-        self.remaining: dict[int, int] = {}  # batch → actions of it that go on
-        self.lanes: dict[int, tuple[Lane, ...]] = {}  # the same batch → where its answers go
-        self.over: list[tuple[int, tuple[tuple[Lane, int], ...]]] = []
-        self.done: list[int] = []
-
-    def credit(self) -> tuple[int, tuple[int, ...]] | None:
-        """What to report now: the batch up to which all were taken, and those that are handled.
-
-        A batch whose actions are over is handled when its answers have reached the connections,
-        `over` says how far: until then they would be lost with us.
-        """
-        credit = self.inflow.credit()
-        if credit is None:
-            return None
-        # One connection may take long to acknowledge, so any of them may be the next.
-        still = []
-        for entry in self.over:
-            if all(lane.acknowledged >= entries for lane, entries in entry[1]):
-                self.done.append(entry[0])
-            else:
-                still.append(entry)
-        self.over = still
-        done, self.done = tuple(self.done), []
-        return credit, done
-
-
-class Lane:
-    """What goes to one connection: (sequence number that this handles or None, stanzas)."""
-
-    __slots__ = (
-        "acknowledged",
-        "connection",
-        "outflow",
-        "recent",
-        "running",
-        "seen",
-        "sent",
-        "suspect",
-        "unsure",
-    )
-
-    def __init__(self, connection: Ref) -> None:
-        self.connection = connection
-        self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
-        self.running: dict[int, tuple[Source, int]] = {}  # number → whose batch waits for it
-        self.unsure: deque[tuple[int, int, tuple[int, ...]]] = deque()  # sent, not acknowledged
-        self.recent: deque[int] = deque(maxlen=2 * HELD_STANZAS)  # acknowledged: no more is held
-        self.sent = self.acknowledged = 0  # entries of the outflow
-        self.seen: set[int] = set()
-        self.suspect = 0
-
-    def put(self, number: int, replies: Sequence[Stanza]) -> None:
-        """`replies` are what handles the stanza `number`. Many become many entries: a batch has a
-        bound."""
-        if len(replies) > 1:
-            self.outflow.waiting.extend((None, (reply,)) for reply in replies[:-1])
-            replies = replies[-1:]
-        self.outflow.waiting.append((number, replies))
-
-    def next_batch(self, framed: bool) -> tuple[int, tuple[Stanza, ...], tuple[int, ...]] | None:
-        """The batch to send now: its number, stanzas, and the numbers that they handle. `framed`
-        when it goes to another process."""
-        batch = self.outflow.next_batch(_weight if framed else None)
-        if batch is None:
-            return None
-        number, entries = batch
-        self.sent += len(entries)
-        handled = tuple([entry[0] for entry in entries if entry[0] is not None])
-        self.unsure.append((number, self.sent, handled))
-        return number, tuple([stanza for entry in entries for stanza in entry[1]]), handled
-
-    def taken(self, batch: int) -> None:
-        self.outflow.taken(batch)
-        while self.unsure and self.unsure[0][0] <= batch:
-            _, self.acknowledged, handled = self.unsure.popleft()
-            self.recent.extend(handled)
-
-    def lose(self) -> None:
-        """The connection is gone: nobody waits for anything that goes there."""
-        self.acknowledged = sys.maxsize
-
-    def suspect_all(self) -> None:
-        """There is a new router. What it gives again, of what is being handled or was, is in
-        `seen`, and so among the numbers up to `suspect`."""
-        self.seen = {*self.running, *self.recent}
-        self.seen.update(number for _, _, handled in self.unsure for number in handled)
-        self.seen.update(number for number, _ in self.outflow.waiting if number is not None)
-        self.suspect = max(self.seen, default=0)
-
-
-def _weight(entry: tuple[int | None, Sequence[Stanza]]) -> int:
-    return sum([len(stanza.to_bytes()) for stanza in entry[1]])
-
-
-def _writable(stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
-    """The stanzas, each with its bytes made: what can't be written is the fault of the action, and
-    must not become that of the connection. Raises LocalProtocolError."""
-    for stanza in stanzas:
-        size = len(stanza.to_bytes())
-        if size > BATCH_BYTES:
-            raise LocalProtocolError(f"a stanza of {size} bytes is too large to be sent")
-    return stanzas
 
 
 class ComponentActor(BaseActor):
@@ -336,7 +221,7 @@ class ComponentActor(BaseActor):
         try:
             result = source.calls[call](self.component, stanza, captures)
             if not hasattr(result, "__await__"):
-                lane.put(number, _writable(answers(stanza, result)))
+                lane.put(number, writable(answers(stanza, result)))
                 self.handled += 1
                 return False
         except BaseException as error:  # noqa: BLE001 - every failure of an action is answered
@@ -354,7 +239,7 @@ class ComponentActor(BaseActor):
     ) -> None:
         """Wait for an action that goes on, then handle what its sender sent meanwhile."""
         try:
-            replies = _writable(answers(stanza, await result))
+            replies = writable(answers(stanza, await result))
             self.handled += 1
         except BaseException as error:
             if self.exiting:
@@ -388,7 +273,7 @@ class ComponentActor(BaseActor):
     def _failure(self, stanza: Stanza, error: BaseException) -> Sequence[Stanza]:
         if isinstance(error, StanzaError):
             try:
-                replies = _writable(refusal(stanza, error))
+                replies = writable(refusal(stanza, error))
                 self.handled += 1
                 return replies
             except Exception as fault:  # noqa: BLE001 - a text that XML can't hold, for instance
@@ -462,13 +347,13 @@ class ComponentActor(BaseActor):
         if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
             name = lane.connection.name
             raise LocalProtocolError(f"{OUTGOING_STANZAS} stanzas wait to be sent over {name}")
-        lane.outflow.waiting.append((None, _writable((stanza,))))
+        lane.outflow.waiting.append((None, writable((stanza,))))
         self._flush_soon()
 
     async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
         lane = self._current_lane()
         connection = lane.connection
-        _writable((iq,))
+        writable((iq,))
         self._tokens += 1
         token = self._tokens
         answer: asyncio.Future[Iq] = self.driver.loop.create_future()

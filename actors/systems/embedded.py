@@ -65,9 +65,8 @@ class EmbeddedBase(ActorSystemBase):
 
     def _drain(self) -> None:
         # Hot path: one call per message between actors. Messages of ours to a living actor go
-        # straight
-        # to its receiveMessage, which never raises; everything else (exits, poison, status, dead
-        # letters) takes Thespian's own way.
+        # straight to its receiveMessage, which never raises; everything else (exits, poison,
+        # status, dead letters) takes Thespian's own way.
         mailbox, registry = self._pendingSends, self.actorRegistry
         for _ in range(TURN):
             if not mailbox:

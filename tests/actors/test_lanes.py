@@ -1,8 +1,8 @@
-"""The books of a component: lanes to connections, and the sources of its stanzas."""
+"""The books of a component, and what a router forgets."""
 
 from thespian.actors import ActorAddress
 
-from actors.component import Lane, Source
+from actors.lanes import Lane, Source
 from actors.messages import Ref
 from actors.router import Crew, Worker
 from emp.stanza import Message
