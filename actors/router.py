@@ -55,9 +55,9 @@ class Crew:
     """The workers of one component class. While there is none, its stanzas wait.
 
     One sender's stanzas stay with one worker, so they are handled in order. Which one depends on
-    the names of sender and workers only: a new router chooses as its predecessor did, and who comes
-    or goes moves few. `pinned` are senders that have stanzas at another worker from before: they
-    stay there until these are handled.
+    the names of sender and workers only: a new router chooses as its predecessor did, but for what
+    that one had pinned, and who comes or goes moves few. `pinned` are senders that have stanzas at
+    another worker from before: they stay there until these are handled.
     """
 
     __slots__ = ("orphans", "pinned", "refusal", "workers")

@@ -101,7 +101,7 @@ class Child:
     state: str = "starting"
     detail: str = ""
     since: float = field(default_factory=time.time)
-    born: float = field(default_factory=time.time)
+    born: float = field(default_factory=time.monotonic)
     restarts: int = 0
     failures: int = 0
     proven: bool = False
@@ -155,7 +155,7 @@ class SupervisorActor(BaseActor):
     def _start(self, child: Child) -> None:
         plan, spec = self.plan, child.spec
         router = self.children["router"].ref if child.kind != "router" else None
-        child.born = time.time()
+        child.born = time.monotonic()
         child.enter("starting")
         message: StartRouter | StartComponent | StartConnection
         if isinstance(spec, ComponentSpec):
@@ -286,7 +286,7 @@ class SupervisorActor(BaseActor):
             self.send(router.address, DismissComponent(spec, last))
 
     def _died(self, child: Child) -> None:
-        alive = time.time() - child.born
+        alive = time.monotonic() - child.born
         child.failures = 1 if alive >= STEADY else child.failures + 1
         child.restarts += 1
         delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)

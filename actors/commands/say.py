@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from actors.commands.server import DIRECTORY, PORT, pair
+from actors.commands.server import DIRECTORY_OPTION, PORT, pair
 from emp.config import ConnectionSettings
 from emp.errors import ConfigError, EmpError
 from emp.net import open_stream
@@ -25,13 +25,7 @@ CLOSE = 2.0
 )
 @click.option("--domain", default="localhost", show_default=True, help="The server's domain.")
 @click.option("--port", type=PORT, default=5222, show_default=True, help="Its port for clients.")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where its certificate is.",
-)
+@DIRECTORY_OPTION
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for an answer.")
 def say(
     to: str, text: str, account: str, domain: str, port: int, directory: Path, timeout: float

@@ -17,6 +17,14 @@ DIRECTORY = Path("~/.local/state/emp/server")
 
 PORT = click.IntRange(0, 65535)
 
+DIRECTORY_OPTION = click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    default=DIRECTORY,
+    show_default=True,
+    help="Where the server's certificate is.",
+)
+
 
 @click.command()
 @click.option("--domain", default="localhost", show_default=True, help="The XMPP domain.")
@@ -48,13 +56,7 @@ PORT = click.IntRange(0, 65535)
     show_default=True,
     help="A component; may be repeated.",
 )
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path),
-    default=DIRECTORY,
-    show_default=True,
-    help="Where the certificate is.",
-)
+@DIRECTORY_OPTION
 @click.option("--show", is_flag=True, help="Print every stanza.")
 def server(
     domain: str,

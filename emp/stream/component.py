@@ -20,6 +20,9 @@ class ComponentStream(Stream):
         self.config = config
         self._jid = JID(None, config.domain)
 
+    def _restarted(self) -> None:
+        """XEP-0114 knows no restart."""
+
     def _header(self) -> str:
         return (
             f"<?xml version='1.0'?><stream:stream to='{escape(self.config.domain)}'"

@@ -5,6 +5,7 @@ StreamFailed, after the events for what came before them, and the goodbye is in 
 LocalProtocolError is for our caller alone.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Final
 
@@ -37,7 +38,7 @@ _WHITESPACE: Final = b" \t\r\n"
 _from_element = Stanza.from_element
 
 
-class Stream:
+class Stream(ABC):
     """The base of ClientStream, ComponentStream and ServerStream; features see it as well."""
 
     def __init__(self, limits: Limits, phase: Phase, done: Done) -> None:
@@ -184,16 +185,19 @@ class Stream:
 
     # -- for the roles -----------------------------------------------------------------------
 
+    @abstractmethod
     def _header_received(self, header: StreamHeader) -> None:
-        raise NotImplementedError
+        """The peer's header is complete."""
 
+    @abstractmethod
     def _negotiate(self, element: Element) -> None:
-        raise NotImplementedError
+        """An element at the top level came before the stream was ready."""
 
+    @abstractmethod
     def _header(self) -> str:
         """Our stream header."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _restarted(self) -> None:
         """The stream begins anew: forget what belongs to the old one."""
 

@@ -182,9 +182,23 @@ async def test_when_the_main_process_is_killed_everybody_goes(
 async def gone(pids: list[int]) -> bool:
     """Wait until the processes are gone, or zombies that only their parent can bury."""
     async with asyncio.timeout(20):
-        while any(alive(pid) for pid in pids):
-            await asyncio.sleep(0.02)
+        for pid in pids:
+            await ended(pid)
     return True
+
+
+async def ended(pid: int) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def alive(pid: int) -> bool:
