@@ -72,6 +72,23 @@ async def test_hackity_hack(local_server: Server, kind: str, system: str, tmp_pa
         assert "stopped" in hack.text
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("kind", ["client", "component"])
+async def test_the_server_is_killed_and_comes_back(
+    local_server: Server, kind: str, system: str, tmp_path: Path
+) -> None:
+    config = configuration(local_server, kind, tmp_path)
+    async with application("apps/hack", "--config", config, "--system", system) as hack:
+        line = len(hack.output)
+        local_server.kill()
+        line = await hack.says("trying again in", line)
+        local_server.start()
+        await hack.says("hack: bind" if kind == "component" else "hack: presence", line)
+        async with bar(local_server) as user:
+            await hacked(user, address(local_server, kind))
+        assert await hack.stop() == 0
+
+
 @pytest.fixture
 async def multiproc(
     local_server: Server, tmp_path: Path
