@@ -23,12 +23,18 @@ from emp.stream.limits import STANZA_BYTES
 
 SystemName = Literal["embedded", "multiproc"]
 ConnectionKind = Literal["component", "client"]
+TlsMode = Literal["required", "direct", "none"]
+SubscriptionPolicy = Literal["ask", "accept", "accept-and-reciprocate", "deny"]
 
 CONNECT_TIMEOUT = 30.0
 """Seconds for each step of connecting: a server that is slower than that is not working."""
 
 KEEPALIVE = 60.0
-"""Seconds of silence before a whitespace ping: below the idle limits of common NAT boxes."""
+"""Seconds of silence after which we ask whether the other side is there: below the idle limits of
+common NAT boxes."""
+
+PING_TIMEOUT = 20.0
+"""Seconds for the answer to that question; afterwards the connection counts as lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,19 @@ class ConnectionSettings:
 
     `host` is the XMPP domain: the account's for a client, the component's own for XEP-0114.
     `server` and `port` say where to connect when that is not what DNS says. Times are in seconds.
+
+    tls: "required" (a client: STARTTLS, or direct TLS where SRV or the port says so; a component:
+    direct TLS, but clear text on loopback), "direct" (TLS from the first byte), "none" (clear).
+    tls_name: what a component's server must prove to be, where that is not `server`.
+    pins: SHA-256 of certificates (hex, lower case) of which the server must show one; names and
+    authorities do not count then. certificate, key: PEM files of our own certificate. dane: use
+    TLSA records that the resolver has validated (RFC 7712).
+    mechanisms, floor: the SASL mechanisms that may be used, or the weakest that may.
+    websocket: its address (wss://…), or "discover" for XEP-0156; None for TCP.
+    management: use XEP-0198. token_file: where FAST tokens (XEP-0484) are kept; None: in memory.
+    presence: whether to become available, with show, status, priority and caps (the URI of the
+    software, XEP-0115). subscriptions: what is done with requests to see our presence.
+    roster, carbons: whether to ask for them. client_state: XEP-0352.
     """
 
     name: str
@@ -48,11 +67,30 @@ class ConnectionSettings:
     server: str | None = None
     port: int | None = None
     resource: str | None = None
-    tls: Literal["required", "none"] = "required"
+    tls: TlsMode = "required"
+    tls_name: str | None = None
     ca_file: Path | None = None
+    pins: frozenset[str] = frozenset()
+    certificate: Path | None = None
+    key: Path | None = None
+    dane: bool = False
     mechanisms: tuple[str, ...] | None = None
+    floor: str | None = None
+    websocket: str | None = None
+    management: bool = True
+    token_file: Path | None = None
+    presence: bool = True
+    show: str | None = None
+    status: str | None = None
+    priority: int | None = None
+    caps: str | None = None
+    subscriptions: SubscriptionPolicy = "ask"
+    roster: bool = False
+    carbons: bool = False
+    client_state: Literal["active", "inactive"] | None = None
     connect_timeout: float = CONNECT_TIMEOUT
     keepalive: float = KEEPALIVE
+    ping_timeout: float = PING_TIMEOUT
     stanza_bytes: int = STANZA_BYTES
 
     @property
@@ -154,6 +192,34 @@ def _mechanisms(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _mechanism(value: Any) -> str:
+    return str(_one_of(*MECHANISMS)(value))
+
+
+def _fingerprints(value: Any) -> frozenset[str]:
+    """SHA-256 in hex, with or without colons, one or a list: as `openssl x509 -fingerprint`."""
+    given = [value] if isinstance(value, str) else value
+    wanted = "must be the SHA-256 of a certificate, 64 hexadecimal digits, or a list of them"
+    if not isinstance(given, list) or not given or not all(isinstance(v, str) for v in given):
+        raise ValueError(wanted)
+    pins = frozenset(each.replace(":", "").replace(" ", "").lower() for each in given)
+    if not all(re.fullmatch("[0-9a-f]{64}", pin) for pin in pins):
+        raise ValueError(wanted)
+    return pins
+
+
+def _websocket(value: Any) -> str:
+    if value == "discover" or (isinstance(value, str) and re.match("wss?://[^/?#]", value)):
+        return str(value)
+    raise ValueError('must be an address that begins with wss://, or "discover"')
+
+
 SCHEMA: dict[str, dict[str, Rule]] = {
     "app": {"name": _text, "module": _text},
     "system": {"base": _one_of("embedded", "multiproc"), "port": _whole(1, 65535, "a port")},
@@ -172,10 +238,29 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "server": _server,
         "port": _whole(1, 65535, "a port"),
         "resource": _text,
-        "tls": _one_of("required", "none"),
+        "minimum_authentication": _mechanism,
+        "tls": _one_of("required", "direct", "none"),
+        "tls_name": _domain,
         "ca_file": _text,
+        "certificate_sha256": _fingerprints,
+        "certificate": _text,
+        "key": _text,
+        "dane": _yes_or_no,
+        "websocket": _websocket,
+        "stream_management": _yes_or_no,
+        "token_file": _text,
+        "presence": _yes_or_no,
+        "show": _one_of("away", "chat", "dnd", "xa"),
+        "status": _text,
+        "priority": _whole(-128, 127, "a number"),
+        "caps": _text,
+        "subscriptions": _one_of("ask", "accept", "accept-and-reciprocate", "deny"),
+        "roster": _yes_or_no,
+        "carbons": _yes_or_no,
+        "client_state": _one_of("active", "inactive"),
         "connect_timeout": _number(0.1, 600, "seconds"),
         "keepalive": _number(0, 86400, "seconds"),
+        "ping_timeout": _number(0.1, 600, "seconds"),
         # RFC 6120 §13.12 wants at least 10,000; more than 4 MiB doesn't pass between processes.
         "stanza_bytes": _whole(10_000, 4_194_304, "a number of bytes"),
     },
@@ -183,7 +268,12 @@ SCHEMA: dict[str, dict[str, Rule]] = {
 """Section → key → rule. `connections` holds one table per connection, each with these keys."""
 
 _NEEDED = {"client": ("node", "password"), "component": ("secret",)}
-_MISPLACED = {"client": ("secret",), "component": ("node", "password", "resource")}
+_CLIENTS_ONLY = (
+    *("node", "password", "resource", "authentication", "minimum_authentication", "dane"),
+    *("websocket", "stream_management", "token_file", "presence", "show", "status", "priority"),
+    *("caps", "subscriptions", "roster", "carbons", "client_state"),
+)
+_MISPLACED = {"client": ("secret", "tls_name"), "component": _CLIENTS_ONLY}
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────
@@ -258,7 +348,7 @@ class _Reader:
         kind: ConnectionKind = keys.get("kind", "component")
         for word in ("password", "secret"):
             self.secret(word, keys, path)
-        for key in ("host", *_NEEDED[kind]):
+        for key in ("host", *_needed(kind, keys.get("authentication"))):
             if key not in keys:
                 alternatives = f" ({key}_file or {key}_env do as well)" if key in SECRETS else ""
                 raise self.error(f"{key} is missing for kind = {kind!r}{alternatives}", path)
@@ -271,17 +361,20 @@ class _Reader:
                     if kind == "component"
                     else 'write kind = "component" for an XEP-0114 component',
                 )
-        if "ca_file" in keys:
-            keys["ca_file"] = self.beside(keys["ca_file"])
-            if not keys["ca_file"].is_file():
-                raise self.error(
-                    f"ca_file {keys['ca_file']} does not exist",
-                    (*path, "ca_file"),
-                    "name the file of the authority to trust; for the development server, "
-                    "start `emp server` once",
-                )
-        keys["mechanisms"] = keys.pop("authentication", None)
-        return ConnectionSettings(name=name, **keys)
+        for key, advice in _FILES.items():
+            if key in keys:
+                keys[key] = self.beside(keys[key])
+                if not keys[key].is_file():
+                    raise self.error(f"{key} {keys[key]} does not exist", (*path, key), advice)
+        if "token_file" in keys:
+            keys["token_file"] = self.beside(keys["token_file"])
+        for one, other in _EXCLUSIVE:
+            if one in keys and other in keys:
+                raise self.error(f"{one} and {other}: only one of them, please", (*path, other))
+        if "key" in keys and "certificate" not in keys:
+            raise self.error("key needs a certificate beside it", (*path, "key"))
+        fields = {_FIELDS.get(key, key): value for key, value in keys.items()}
+        return ConnectionSettings(name=name, **fields)
 
     def secret(self, word: str, keys: dict[str, Any], path: tuple[str, ...]) -> None:
         """Turn WORD_file and WORD_env into WORD."""
@@ -342,6 +435,33 @@ class _Reader:
 
 
 SECRETS = ("password", "secret")
+_FILES = {
+    "ca_file": "name the file of the authority to trust; for the development server, "
+    "start `emp server` once",
+    "certificate": "name the PEM file of your own certificate",
+    "key": "name the PEM file of the certificate's private key",
+}
+_EXCLUSIVE = (
+    ("authentication", "minimum_authentication"),
+    ("certificate_sha256", "ca_file"),
+    ("certificate_sha256", "dane"),
+)
+_FIELDS = {
+    "authentication": "mechanisms",
+    "minimum_authentication": "floor",
+    "certificate_sha256": "pins",
+    "stream_management": "management",
+}
+"""Keys of the file whose fields of ConnectionSettings have other names."""
+
+
+def _needed(kind: ConnectionKind, mechanisms: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What must be there: who shows a certificate, or no name at all, has no password."""
+    if kind == "client" and mechanisms is not None and "EXTERNAL" in mechanisms:
+        return ("node", "certificate")
+    if kind == "client" and mechanisms == ("ANONYMOUS",):
+        return ()
+    return _NEEDED[kind]
 
 
 def _nearest(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str | None:

@@ -132,13 +132,21 @@ class ConnectionFailed(EmpError):
     """No stream came about.
 
     step: one of emp.net.STEPS; reason: for people, one line; permanent: trying again will not
-    help; remedy: what the user may do, where we know it.
+    help; remedy: what the user may do, where we know it; other_host: where the server wants us to
+    go instead (RFC 6120 §4.9.3.19).
     """
 
     def __init__(
-        self, step: str, reason: str, *, permanent: bool = False, remedy: str | None = None
+        self,
+        step: str,
+        reason: str,
+        *,
+        permanent: bool = False,
+        remedy: str | None = None,
+        other_host: str | None = None,
     ) -> None:
         super().__init__(step, reason)
+        self.other_host = other_host
         self.step = step
         self.reason = reason
         self.permanent = permanent

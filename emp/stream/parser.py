@@ -52,6 +52,9 @@ _TOP_LEVEL: Final = (
     f"{{{ns.STREAM}}}*",
     f"{{{ns.TLS}}}*",
     f"{{{ns.SASL}}}*",
+    f"{{{ns.SASL2}}}*",
+    f"{{{ns.SM}}}*",
+    f"{{{ns.FRAMING}}}*",
 )
 # … and in a component's stream, from servers that declare its namespace on each stanza.
 _COMPONENT_LEVEL: Final = (
