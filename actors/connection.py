@@ -1,24 +1,26 @@
-"""The connection actor: one XMPP stream, kept alive, and the books of what came in through it.
+"""The connection actor: one XMPP session, kept alive, and the books of what goes through it.
 
-The protocol is in `emp.net` and `emp.stream`; the books are in `actors.ledger`; pending requests
-are in `emp.iq`. What is here is who is told what, and when the socket is paused.
+The protocol is in `emp.net` and `emp.stream`; connecting, and connecting again, in `actors.life`;
+the books are `actors.ledger` (what came in), `actors.outbox` and `emp.stream.management` (what goes
+out), and `actors.requests`. What is here is who is told what, and when the socket is paused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from actors.backoff import backoff
 from actors.base import BaseActor, logger
 from actors.flow import Inflow, Outflow
 from actors.ledger import Ledger
+from actors.life import Life
 from actors.messages import (
     ActorLost,
     AskIq,
+    AskRoster,
     BatchTaken,
     CloseConnection,
     ConnectionChanged,
@@ -27,15 +29,20 @@ from actors.messages import (
     Done,
     IntroduceRouter,
     IqAnswered,
+    ReconnectConnection,
     Ref,
     RefuseStanzas,
+    ReportUnsent,
+    RosterGiven,
     RouteStanzas,
     SendStanzas,
     StartConnection,
 )
+from actors.outbox import Outbox, Outgoing, runs
+from actors.requests import Requests, late
 from emp.answer import refusal
+from emp.delivery import undeliverable
 from emp.errors import (
-    ConnectionFailed,
     EmpError,
     JIDError,
     JidMalformed,
@@ -43,58 +50,43 @@ from emp.errors import (
     ResourceConstraint,
     ServiceUnavailable,
     StanzaError,
+    StanzasTooLarge,
 )
-from emp.iq import PendingIqs
+from emp.events import SendFailed
 from emp.jid import JID
-from emp.net import ESTABLISHED, XMPPStream, open_stream
+from emp.net import XMPPStream
+from emp.session import ClientSession
 from emp.stanza import Iq, Stanza
-
-OFFLINE_STANZAS = 1000
-"""Outgoing stanzas kept while there is no stream. The oldest beyond that are reported as not
-sent."""
-
-IQ_SWEEP = 0.25
-"""Seconds between looks for requests whose time is up: the precision of a timeout."""
-
-GOODBYE = 1.0
-"""Seconds for the server's good-bye, however long it took to get that far."""
-
-STABLE = 30.0
-"""Seconds a stream must live for the next failure to count as the first again."""
-
+from emp.stream.management import Management
 
 STOPPING = ServiceUnavailable("the service is stopping", type="wait")
 OVERLOADED = ResourceConstraint("too many stanzas are waiting here", type="wait")
 
 
 class ConnectionActor(BaseActor):
-    """Holds one stream open and passes stanzas between it and the rest."""
+    """Holds one session open and passes stanzas between it and the rest."""
 
     kind = "connection"
 
     def __init__(self) -> None:
         super().__init__()
+        self.life: Life
+        self.management: Management  # of the life
+        self.stream: XMPPStream | None = None  # of the life, once we were told
         self.ledger = Ledger()
-        self.pending: PendingIqs[AskIq] = PendingIqs()
+        self.outbox = Outbox()
+        self.session: ClientSession | None = None
+        self.roster_asked: list[AskRoster] = []
+        self.requests = Requests(self._tell_asker, self._pause_or_resume)
         self.outflow: Outflow[tuple[int, Stanza]] = Outflow()
         self.inflows: dict[int, Inflow] = {}
         self.owed: list[tuple[Ref, int]] = []
-        self.offline: deque[Stanza] = deque()
-        self.stream: XMPPStream | None = None
+        self.counts: Counter[str] = Counter()
         self.paused = False
-        self.proven = False
         self.closing = False
-        self.state = "starting"
-        self.reason = ""
-        self.since = time.time()
-        self.attempts = 0
-        self.sent = self.dropped = self.refused = self.uninvited = self.malformed = 0
+        self._generation = 0
         self._bytes_seen = 0
-        self._sweeping = False
-        self._step_began = 0.0
-        self._ended: asyncio.Future[EmpError | None] | None = None
-        self._life: asyncio.Task[None] | None = None
-        self._drained: asyncio.Event = asyncio.Event()
+        self._drained = asyncio.Event()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
@@ -102,84 +94,70 @@ class ConnectionActor(BaseActor):
         self.become(message.app_name, message.spec.name, message.log_level)
         self.spec: ConnectionSpec = message.spec
         self.router, self.supervisor = message.router, sender
+        self.life = Life(self.name, self.spec.settings, self.incarnation, self)
+        self.management = self.life.management
+        self.domain = JID.parse(self.spec.settings.host).domain
+        if self.spec.settings.kind == "client":
+            self.session = ClientSession(self.spec.settings)
         self.started(sender)
-        self._life = self.driver.loop.create_task(self._live())
+        self.life.begin()
 
-    async def _live(self) -> None:
-        """Connect, and connect again whenever the stream ends, until told to stop."""
-        while not self.closing:
-            error: EmpError | None
-            try:
-                error = await self._one_stream()
-            except EmpError as failure:
-                error = failure
-            except Exception as fault:  # noqa: BLE001 - a bug of ours; giving up helps nobody
-                logger.exception("%s: the connection failed; trying again", self.name)
-                error = EmpError(repr(fault))
-            if self.closing:
-                return
-            if isinstance(error, ConnectionFailed) and self._is_final(error):
-                self._fail(error)
-                return
-            self.attempts += 1
-            delay = backoff(self.attempts)
-            reason = str(error) if error else "the server closed the stream"
-            self._change("waiting", reason, retry_in=delay)
-            await asyncio.sleep(delay)
+    def tell_supervisor(self, message: ConnectionChanged | ConnectionProgressed) -> None:
+        self.send(self.supervisor, message)
 
-    def _is_final(self, error: ConnectionFailed) -> bool:
-        """What is wrong before the first stream is wrong with the configuration. Afterwards, what
-        stands against a new stream may pass: our own old one that the server still holds, a server
-        that is coming up. But whoever is thrown out of a stream for good is not wanted back."""
-        return error.permanent and (not self.proven or error.step == ESTABLISHED)
-
-    async def _one_stream(self) -> EmpError | None:
-        """One stream from connecting to its end; returns why it ended (None: closed in order)."""
-        loop = asyncio.get_running_loop()
-        self._ended = loop.create_future()
-        self._step_began = loop.time()
-        self._bytes_seen = 0
-        self._change("connecting", "")
-        self.stream = await open_stream(self.spec.settings, self, progress=self._progress)
-        began = loop.time()
-        self.proven = True
-        self._change("connected", str(self.stream.jid))
+    def stream_opened(self, stream: XMPPStream) -> None:
+        self.stream = stream
         self.paused = False  # this stream was not paused yet
+        self._bytes_seen = 0
         self._pause_or_resume()
-        self._write(())
-        try:
-            return await self._ended
-        finally:
-            self.stream = None
+        if not stream.resumed:
+            self._session_over()
+        kept = self.outbox.take_offline()
+        if self.session is not None:
+            self._write(self.session.opened(stream.jid, stream.resumed, stream.features))
+            for nonza in self.session.nonzas():
+                stream.send_nonza(nonza)
+        for sender, stanzas in runs(kept):
+            self._write(stanzas, sender)
+        if not stream.write_blocked:
             self._pay()
-            if loop.time() - began >= STABLE:
-                self.attempts = 0
-            for asked in self.pending.clear():
-                self._answer(asked, None, "the connection was lost before the answer came")
 
-    def _fail(self, error: ConnectionFailed) -> None:
-        self._change("failed", f"{error.step}: {error.reason}", remedy=error.remedy)
-        for asked in self.pending.clear():
-            self._answer(asked, None, str(error))
+    def stream_closed(self) -> None:
+        self.stream = None
+        if self.management.id is None:  # the session cannot be resumed
+            self._session_over()
 
-    def _change(
-        self, state: str, detail: str, retry_in: float | None = None, remedy: str | None = None
-    ) -> None:
-        self.state, self.reason, self.since = state, detail, time.time()
-        change = ConnectionChanged(self.name, self.incarnation, state, detail, retry_in, remedy)
-        self.send(self.supervisor, change)
+    def _session_over(self) -> None:
+        """No answer comes any more. What is not acknowledged is sent again where that is safe, or
+        given back to whoever sent it."""
+        asked = self.requests.forget("the connection was lost before the answer came")
+        lost = [each for each in self.management.take_lost() if id(each.stanza) not in asked]
+        now, settings = datetime.now(UTC), self.spec.settings
+        own = JID.parse(settings.address)
+        again: list[Outgoing] = []
+        for unsent in lost:
+            sender = self.outbox.sender_of(unsent.number)
+            stanzas, failures = undeliverable((unsent,), now, own, settings.kind)
+            again += [Outgoing(stanza, sender) for stanza in stanzas]
+            for _, reason in failures:
+                item = Outgoing(unsent.stanza, sender)
+                self._report([item], reason, uncertain=not unsent.certain)
+        self.outbox.put_back(again)
 
-    def _progress(self, step: str, detail: str) -> None:
-        now = self.driver.loop.time()
-        seconds, self._step_began = now - self._step_began, now
-        progressed = ConnectionProgressed(self.name, self.incarnation, step, detail, seconds)
-        self.send(self.supervisor, progressed)
+    def gave_up(self, reason: str) -> None:
+        self.management.abandon()
+        self._session_over()
+        self._report(self.outbox.take_offline(), reason, uncertain=False)
+        self._pay()
+
+    def on_ReconnectConnection(self, message: ReconnectConnection, sender: Any) -> None:
+        if not self.closing:
+            self.life.hurry()
 
     def on_CloseConnection(self, message: CloseConnection, sender: Any) -> None:
-        if self.closing:
-            return
-        self.closing = True
-        self.driver.loop.create_task(self._close(message.grace))
+        if not self.closing:
+            self.closing = True
+            self.driver.loop.create_task(self._close(message.grace))
 
     async def _close(self, grace: float) -> None:
         """Take nothing in, let what is on the books be handled, say good-bye. `grace` is for all
@@ -191,58 +169,52 @@ class ConnectionActor(BaseActor):
             try:
                 await asyncio.wait_for(self._drained.wait(), grace)
             except TimeoutError:
-                logger.warning(
-                    "%s: stopping with %d stanzas not handled", self.name, len(self.ledger.held)
-                )
-                self._refuse(list(self.ledger.held), STOPPING)
-        if self.stream is not None:
-            left = deadline - self.driver.loop.time()
-            await self.stream.close(max(left, GOODBYE))
-        if self.offline:
-            logger.error("%s: %d stanzas not sent: stopped", self.name, len(self.offline))
-        if self._life is not None:
-            self._life.cancel()
-        self._change("stopped", "")
+                held = list(self.ledger.held)
+                logger.warning("%s: stopping with %d stanzas not handled", self.name, len(held))
+                self._refuse(held, STOPPING)
+        await self.life.stop(deadline - self.driver.loop.time())
+        self._report(self.outbox.take_offline(), "the service is stopping", uncertain=False)
         self.send(self.supervisor, Done(self.name))
 
     def exit(self) -> None:
-        if self._life is not None:
-            self._life.cancel()
-        if self.stream is not None:
-            self.stream.abort()
+        self.life.abort()
 
     # ── the stream's side (emp.net.StreamSink) ──────────────────────────────────────────────────
 
     def stanzas_received(self, stanzas: list[Stanza]) -> None:
         # Hot path: no work per stanza beyond the checks; the rest is per batch.
-        stream = self.stream
+        stream, management = self.stream, self.management
+        if management.generation != self._generation:  # a session began, or goes on
+            self._generation = management.generation
+            self.ledger.rewind(management.origin)
         seen = stream.bytes_received if stream is not None else 0
         size, self._bytes_seen = seen - self._bytes_seen, seen
         # All stanzas are numbered, those too that go no further: acknowledgements count them all.
         items = self.ledger.admit(stanzas, size)
         wanted = [item for item in items if self._admissible(item[1])]
         if len(wanted) < len(items):
-            self.ledger.handled({number for number, _ in items} - {number for number, _ in wanted})
+            self._strike({number for number, _ in items} - {number for number, _ in wanted})
         if self.closing:
             self._refuse([number for number, _ in wanted], STOPPING)
-        elif self.ledger.overfull and len(self.pending):
+        elif self.ledger.overfull and len(self.requests):
             self._refuse([number for number, _ in wanted], OVERLOADED)
         elif wanted:
             self.outflow.waiting.extend(wanted)
             self._flush()
         self._pause_or_resume()  # refusals fill the socket too
+        if self.roster_asked:
+            self._give_roster()
 
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
         """Strike stanzas from the books with an error for their senders."""
-        struck = self.ledger.handled(numbers)
-        if not self.refused and struck:
+        struck = self._strike(numbers)
+        if not self.counts["refused"] and struck:
             logger.warning("%s: refusing stanzas: %s", self.name, error.text)
-        self.refused += len(struck)
+        self.counts["refused"] += len(struck)
         self._write([reply for stanza in struck for reply in _bounce(stanza, error)])
 
     def stream_lost(self, error: EmpError | None) -> None:
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(error)
+        self.life.ended(error)
 
     def write_paused(self) -> None:
         """The socket is full: the senders' credit is kept back until it is not."""
@@ -258,14 +230,13 @@ class ConnectionActor(BaseActor):
             self.send(ref.address, BatchTaken(self.incarnation, ref.incarnation, batch))
 
     def _admissible(self, stanza: Stanza) -> bool:
-        """False for what goes no further: answers to our own requests, and addresses that are
-        none."""
+        """False for what goes no further: answers to our own requests, addresses that are none, and
+        what is the session's own business."""
+        session = self.session
         if isinstance(stanza, Iq) and not stanza.is_request:
-            asked = self._asked(stanza)
-            if asked is None:
-                self.uninvited += 1
-            else:
-                self._answer(asked, stanza)
+            ours = self.requests.answered(stanza)
+            if not ours and (session is None or session.receive(stanza).route):
+                self.counts["uninvited"] += 1
             return False
         try:
             if stanza.from_text is not None:
@@ -273,11 +244,26 @@ class ConnectionActor(BaseActor):
             if stanza.to_text is not None:
                 JID.parse(stanza.to_text)
         except JIDError as error:
-            self.malformed += 1
+            self.counts["malformed"] += 1
             logger.info("%s: refused a stanza: %s", self.name, error)
             self._write(refusal(stanza, JidMalformed(str(error))))
             return False
-        return True
+        if session is None:
+            if self._is_foreign(stanza.to_text):  # an answer would be in somebody else's name
+                self.counts["misaddressed"] += 1
+                logger.info("%s: not for us: %.200r", self.name, stanza.to_text)
+                return False
+            return True
+        verdict = session.receive(stanza)
+        self._write(verdict.replies)
+        return verdict.route
+
+    def _is_foreign(self, address: str | None) -> bool:
+        """Whether a component may neither be called nor speak by that name (XEP-0114 §3)."""
+        try:
+            return address is not None and JID.parse(address).domain != self.domain
+        except JIDError:
+            return True
 
     def _pause_or_resume(self) -> None:
         stream = self.stream
@@ -285,12 +271,13 @@ class ConnectionActor(BaseActor):
             return
         # Who awaits answers must go on reading, or what fills the books may wait for ever for what
         # stands in the socket. Then what comes beyond the second bound is refused; and everything
-        # while we are closing.
-        awaiting = self.closing or len(self.pending) > 0
-        if not self.paused and (stream.write_blocked or (self.ledger.full and not awaiting)):
+        # while we are closing. Acknowledgements that we wait for are answers too.
+        awaiting = self.closing or len(self.requests) > 0 or self.management.full
+        blocked = stream.write_blocked and not self.management.full
+        if not self.paused and (blocked or (self.ledger.full and not awaiting)):
             self.paused = True
             stream.pause_reading()
-        elif self.paused and not stream.write_blocked and (awaiting or self.ledger.drained):
+        elif self.paused and not blocked and (awaiting or self.ledger.drained):
             self.paused = False
             stream.resume_reading()
 
@@ -322,9 +309,10 @@ class ConnectionActor(BaseActor):
             return
         struck = self._strike(message.handled)
         stanzas: Sequence[Stanza] = message.stanzas
-        if len(struck) < len(message.handled):
-            stanzas = _without_late_answers(stanzas, struck)
-        self._write(stanzas)
+        if len(struck) < len(message.handled):  # their component was believed lost
+            due = {(stanza.from_text, stanza.id) for stanza in struck}
+            stanzas = [stanza for stanza in stanzas if not late(stanza, due)]
+        self._write(stanzas, message.sender)
         inflow = self.inflows.get(message.sender.incarnation)
         if inflow is None:
             inflow = self.inflows[message.sender.incarnation] = Inflow()
@@ -332,7 +320,10 @@ class ConnectionActor(BaseActor):
         credit = inflow.credit()
         if credit is None:
             return
-        if self.stream is not None and self.stream.write_blocked:
+        # Without a stream the senders keep what is theirs, rather than fill our shelf: but not for
+        # a connection that will not come back.
+        blocked = self.stream.write_blocked if self.stream is not None else not self.life.over
+        if blocked:
             self.owed.append((message.sender, credit))
         else:
             taken = BatchTaken(self.incarnation, message.sender.incarnation, credit)
@@ -357,40 +348,70 @@ class ConnectionActor(BaseActor):
         struck = self.ledger.handled(numbers)
         if not self.ledger.held:
             self._drained.set()
+        if self.stream is not None:
+            self.stream.handled(self.ledger.prefix)
+        else:
+            self.management.handled = self.ledger.prefix
         if self.paused:
             self._pause_or_resume()
         return struck
 
-    def _write(self, stanzas: Sequence[Stanza]) -> None:
-        """Write, or keep for the next stream; `()` writes what was kept."""
-        if self.stream is None:
-            self.offline.extend(stanzas)
-            self._drop_overflow()
-            return
-        if self.offline:
-            stanzas = [*self.offline, *stanzas]
-            self.offline.clear()
+    def _write(self, stanzas: Sequence[Stanza], sender: Ref | None = None) -> None:
+        """Write, or keep for the next stream."""
         if not stanzas:
+            return
+        stream = self.stream
+        if stream is None or self.outbox.offline:  # those that are kept go first
+            self._keep(stanzas, sender)
             return
         if self.spec.settings.kind == "component":
             for stanza in stanzas:
                 if stanza.from_text is None:  # XEP-0114: a component's stanzas must have a `from`
                     stanza.from_ = self.spec.settings.host
+            stanzas = self._in_our_name(stanzas, sender)
         try:
-            self.stream.send(stanzas)
-            self.sent += len(stanzas)
+            stream.send(stanzas)
+        except StanzasTooLarge as error:
+            self._report(
+                [Outgoing(each, sender) for each in error.stanzas], str(error), uncertain=False
+            )
+            self._write([each for each in stanzas if each not in error.stanzas], sender)
+            return
         except LocalProtocolError as error:  # the stream is closing under us
             logger.debug("%s: kept %d stanzas: %s", self.name, len(stanzas), error)
-            self.offline.extend(stanzas)
-            self._drop_overflow()
+            self._keep(stanzas, sender)
+            return
+        management = self.management
+        self.outbox.written(management.sent, sender, management.acknowledged)
+        self.counts["sent"] += len(stanzas)
 
-    def _drop_overflow(self) -> None:
-        excess = len(self.offline) - OFFLINE_STANZAS
-        if excess > 0:
-            for _ in range(excess):
-                self.offline.popleft()
-            self.dropped += excess
-            logger.error("%s: %d stanzas not sent: no connection", self.name, excess)
+    def _in_our_name(self, stanzas: Sequence[Stanza], sender: Ref | None) -> Sequence[Stanza]:
+        """Those that a component may send; for the others the server would end the stream."""
+        foreign = [stanza for stanza in stanzas if self._is_foreign(stanza.from_text)]
+        if not foreign:
+            return stanzas
+        reason = f"a component sends from {self.domain} only"
+        self._report([Outgoing(stanza, sender) for stanza in foreign], reason, uncertain=False)
+        return [stanza for stanza in stanzas if stanza not in foreign]
+
+    def _keep(self, stanzas: Sequence[Stanza], sender: Ref | None) -> None:
+        excess = self.outbox.keep(stanzas, sender)
+        self._report(excess, "no connection, and too many stanzas wait for one", uncertain=False)
+        if self.life.over:
+            self._report(self.outbox.take_offline(), self.life.reason, uncertain=False)
+
+    def _report(self, items: Sequence[Outgoing], reason: str, *, uncertain: bool) -> None:
+        """Give stanzas that were not sent back to whoever sent them."""
+        if not items:
+            return
+        self.counts["unsent"] += len(items)
+        what = "may not have arrived" if uncertain else "were not sent"
+        logger.error("%s: %d stanzas %s: %s", self.name, len(items), what, reason)
+        for sender, stanzas in runs(items):
+            if sender is None:
+                continue  # a word of the connection's own
+            failures = tuple([SendFailed(self.name, each, reason, uncertain) for each in stanzas])
+            self.send(sender.address, ReportUnsent(sender.incarnation, failures))
 
     # ── requests of our own ─────────────────────────────────────────────────────────────────────
 
@@ -398,60 +419,67 @@ class ConnectionActor(BaseActor):
         if message.incarnation != self.incarnation:
             return
         if self.stream is None:
-            self._answer(message, None, "there is no connection")
+            self.requests.answer(message, None, "there is no connection")
             return
-        deadline = self.driver.loop.time() + message.timeout
         try:
-            self.pending.add(message.iq, self.stream.jid, message, deadline)
+            self.requests.add(message, self.stream.jid, self.driver.loop)
         except LocalProtocolError as error:
-            self._answer(message, None, str(error))
+            self.requests.answer(message, None, str(error))
             return
-        self._write((message.iq,))
-        if self.offline and self.offline[-1] is message.iq:
-            self.offline.pop()  # the stream is ending; the asker will hear it, and may ask again
+        self._write((message.iq,), message.asker)
+        offline = self.outbox.offline
+        if offline and offline[-1].stanza is message.iq:
+            offline.pop()  # the stream is ending; the asker will hear it, and may ask again
         self._pause_or_resume()
-        if not self._sweeping:
-            self._sweeping = True
-            self.driver.loop.call_later(IQ_SWEEP, self._sweep)
 
-    def _sweep(self) -> None:
-        for asked in self.pending.expired(self.driver.loop.time()):
-            self._answer(asked, None, f"no answer within {asked.timeout:g} s")
-        self._pause_or_resume()
-        self._sweeping = bool(self.pending)
-        if self._sweeping:
-            self.driver.loop.call_later(IQ_SWEEP, self._sweep)
-
-    def _asked(self, stanza: Stanza) -> AskIq | None:
-        try:
-            return self.pending.answered(stanza)
-        except JIDError:
-            return None
-
-    def _answer(self, asked: AskIq, stanza: Stanza | None, reason: str = "") -> None:
-        answer = stanza if isinstance(stanza, Iq) else None
-        answered = IqAnswered(asked.asker.incarnation, asked.token, answer, reason)
+    def _tell_asker(self, asked: AskIq, answered: IqAnswered) -> None:
         self.send(asked.asker.address, answered)
 
+    def on_AskRoster(self, message: AskRoster, sender: Any) -> None:
+        if message.incarnation == self.incarnation:
+            self.roster_asked.append(message)
+            self._give_roster()
+
+    def _give_roster(self) -> None:
+        """To all who asked, when there is one: who asks too early waits, and has a time limit."""
+        session = self.session
+        reason = "" if self.spec.settings.roster else "roster = true is not set for this connection"
+        roster = session.roster if session is not None and not reason else None
+        if roster is None and not reason:
+            return
+        items = tuple(roster.values()) if roster is not None else None
+        asked, self.roster_asked = self.roster_asked, []
+        for each in asked:
+            given = RosterGiven(each.asker.incarnation, each.token, items, reason)
+            self.send(each.asker.address, given)
+
     def facts(self) -> dict[str, Any]:
-        stream = self.stream
+        life, stream, management, counts = self.life, self.stream, self.management, self.counts
         return {
-            "state": self.state,
-            "since": self.since,
-            "reason": self.reason,
-            "attempts": self.attempts,
+            "state": life.state,
+            "since": life.since,
+            "reason": life.reason,
+            "attempts": life.reconnection.attempts,
+            "failures": dict(life.failures),
+            "violations": dict(life.violations),
             "jid": str(stream.jid) if stream else None,
+            "stream_management": "on" if management.active else "off",
+            "resumable": management.id is not None,
             "stanzas_in": self.ledger.total,
-            "stanzas_out": self.sent,
+            "stanzas_out": counts["sent"],
             "not_handled": len(self.ledger.held),
+            "not_acknowledged": len(management.unacknowledged),
             "waiting_for_router": len(self.outflow.waiting),
-            "kept_offline": len(self.offline),
-            "dropped": self.dropped,
-            "refused": self.refused,
-            "pending_requests": len(self.pending),
-            "uninvited_answers": self.uninvited,
-            "malformed_addresses": self.malformed,
+            "kept_offline": len(self.outbox.offline),
+            "unsent": counts["unsent"],
+            "refused": counts["refused"],
+            "repeated": self.ledger.repeated,
+            "pending_requests": len(self.requests),
+            "uninvited_answers": counts["uninvited"],
+            "malformed_addresses": counts["malformed"],
+            "misaddressed": counts["misaddressed"],
             "reading_paused": self.paused,
+            **(self.session.facts() if self.session is not None else {}),
         }
 
 
@@ -462,14 +490,3 @@ def _weight(item: tuple[int, Stanza]) -> int:
 def _bounce(stanza: Stanza, error: StanzaError) -> Sequence[Stanza]:
     """The error for a request or a message; presence gets none."""
     return refusal(stanza, error) if stanza.kind != "presence" else ()
-
-
-def _without_late_answers(stanzas: Sequence[Stanza], struck: Sequence[Stanza]) -> list[Stanza]:
-    """`stanzas` without the answers to requests that somebody else has answered already, when their
-    component was believed lost: an IQ gets one answer. `struck` are those that were due."""
-    due = {(stanza.from_text, stanza.id) for stanza in struck}
-    return [
-        stanza
-        for stanza in stanzas
-        if stanza.kind != "iq" or stanza.is_request or (stanza.to_text, stanza.id) in due
-    ]

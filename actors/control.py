@@ -23,6 +23,7 @@ from actors.messages import (
     Done,
     InspectActor,
     ListActors,
+    ReconnectConnection,
     Refused,
     RouteSpec,
     SpawnComponent,
@@ -57,11 +58,16 @@ def _stop(request: dict[str, Any]) -> object:
     return StopActor(str(request["actor"]))
 
 
+def _reconnect(request: dict[str, Any]) -> object:
+    return ReconnectConnection(str(request["actor"]))
+
+
 COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "actors": _actors,
     "inspect": _inspect,
     "spawn": _spawn,
     "stop-actor": _stop,
+    "reconnect": _reconnect,
 }
 """Command → the message for the supervisor. `stop` is for the process itself."""
 

@@ -1,7 +1,7 @@
 """The books of a component: where its stanzas come from, and where its answers go.
 
 A `Source` is a router, with the batches that it gave; a `Lane` is a connection, with what goes
-there. Plain objects: `actors.component` says when to send what they hold.
+there. Plain objects: `actors.host` says when to send what they hold.
 """
 
 from __future__ import annotations

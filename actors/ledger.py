@@ -27,25 +27,50 @@ OVERFULL = 2
 class Ledger:
     """Stanzas by sequence number, in the order of their arrival."""
 
-    __slots__ = ("_bytes", "_next", "_shares", "held", "total")
+    __slots__ = ("_bytes", "_handled", "_next", "_shares", "held", "last", "repeated", "total")
 
     def __init__(self) -> None:
         self.held: dict[int, Stanza] = {}
-        self.total = 0
+        self.last = 0  # highest number that was given
+        self.total = 0  # stanzas that were admitted
+        self.repeated = 0  # stanzas that came once more, after a resumption
         self._next = 1
+        self._handled = 0
         self._bytes = 0.0
         self._shares: dict[int, float] = {}  # bytes: sizes are known per read, not per stanza
 
+    def rewind(self, number: int) -> None:
+        """The stanzas that come next have the numbers from `number` + 1. What was resumed begins
+        with those that the server was not told to be handled: we may know some of them."""
+        self._next = number + 1
+
     def admit(self, stanzas: list[Stanza], size: int) -> list[tuple[int, Stanza]]:
-        """Enter stanzas that came in `size` bytes; returns them with their numbers."""
+        """Enter stanzas that came in `size` bytes; returns the new ones with their numbers."""
         first = self._next
         self._next = first + len(stanzas)
+        if first <= self.last:
+            known = min(self.last + 1 - first, len(stanzas))
+            self.repeated += known
+            size = size * (len(stanzas) - known) // len(stanzas)
+            first, stanzas = first + known, stanzas[known:]
+            if not stanzas:
+                return []
+        self.last = self._next - 1
         self.total += len(stanzas)
         self._bytes += size
         items = list(zip(range(first, self._next), stanzas, strict=True))
         self.held.update(items)
         self._shares.update(dict.fromkeys(range(first, self._next), size / len(stanzas)))
         return items
+
+    @property
+    def prefix(self) -> int:
+        """All up to this number are handled: what may be acknowledged (XEP-0198 §4)."""
+        number, last, held = self._handled, self.last, self.held
+        while number < last and number + 1 not in held:
+            number += 1
+        self._handled = number
+        return number
 
     def handled(self, numbers: Iterable[int]) -> list[Stanza]:
         """Strike out what is handled; returns those that were still on the books."""

@@ -28,7 +28,9 @@ from thespian.actors import ActorAddress
 
 from emp.config import ConnectionSettings
 from emp.errors import StanzaError
+from emp.events import ConnectionEvent, SendFailed
 from emp.stanza import Iq, Stanza
+from emp.xep.roster import Item
 from emp.xml import parse, serialize
 
 # Captures may be elements, which lxml doesn't pickle: they travel as their text.
@@ -261,6 +263,33 @@ class IqAnswered:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AskRoster:
+    """Component → connection: the contacts, please, as soon as they are known."""
+
+    asker: Ref
+    incarnation: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class RosterGiven:
+    """The answer to `AskRoster`; None with the reason why there is none."""
+
+    incarnation: int
+    token: int
+    items: tuple[Item, ...] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUnsent:
+    """Connection → component: these stanzas of yours did not reach the server, or may not have."""
+
+    incarnation: int
+    failures: tuple[SendFailed, ...]
+
+
 # ── what the supervisor hears, and tells ────────────────────────────────────────────────────────
 
 
@@ -277,7 +306,8 @@ class ConnectionProgressed:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanged:
-    """`state` is one of connecting, connected, waiting, failed, stopped. `detail` says why."""
+    """`state` is one of connecting, connected, waiting, failed, stopped. `detail` says why. `event`
+    is for the components, where it means something to them."""
 
     name: str
     incarnation: int
@@ -285,6 +315,15 @@ class ConnectionChanged:
     detail: str
     retry_in: float | None = None
     remedy: str | None = None
+    event: ConnectionEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionNews:
+    """Supervisor → components: what happened to a connection, or how it is when they start."""
+
+    connection: Ref
+    event: ConnectionEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +416,14 @@ class SpawnComponent:
 @dataclass(frozen=True, slots=True)
 class StopActor:
     """Stop one actor, and do not restart it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectConnection:
+    """Ask the supervisor, and the supervisor the connection: connect now. What waits or has given
+    up tries at once; what is connected connects anew. Answered by `Done` or `Refused`."""
 
     name: str
 

@@ -10,13 +10,14 @@ from actors.messages import AppRef, ComponentSpec, ConnectionSpec, StartPlan
 from emp.app import App, reference
 from emp.config import ConnectionSettings
 from emp.errors import ConfigError, RouteError
+from emp.tokens import TokenStore
 
 
 def make_plan(app: App, where: AppRef) -> StartPlan:
     """One component actor per class in the routes, one connection actor per full JID or domain.
 
-    Raises ConfigError when there is nothing to connect, two connections would be the same, or a
-    route leads to what is no component.
+    Raises ConfigError when there is nothing to connect, two connections would be the same, a route
+    leads to what is no component, or a file of tokens is not safe.
     """
     for route in app.table.routes:
         if not issubclass(route.component, Component):
@@ -47,6 +48,8 @@ def make_plan(app: App, where: AppRef) -> StartPlan:
                 file=app.config.file,
             )
         seen[key] = spec.name
+    for spec in connections:
+        TokenStore(spec.settings.token_file)  # raises where others may read it
     names = _unique(component.__name__ for component in app.components)
     components = tuple(
         ComponentSpec(name, reference(component))

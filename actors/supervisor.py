@@ -12,15 +12,15 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
 from actors.backoff import backoff
 from actors.base import BaseActor, logger
-from actors.component import ComponentActor
+from actors.child import Child
 from actors.connection import ConnectionActor
+from actors.host import ComponentActor
 from actors.messages import (
     ActorFailed,
     ActorInspected,
@@ -31,6 +31,7 @@ from actors.messages import (
     CloseConnection,
     ComponentSpec,
     ConnectionChanged,
+    ConnectionNews,
     ConnectionProgressed,
     ConnectionSpec,
     DismissComponent,
@@ -44,6 +45,7 @@ from actors.messages import (
     ListActors,
     Ping,
     Pong,
+    ReconnectConnection,
     Ref,
     Refused,
     SpawnComponent,
@@ -55,6 +57,7 @@ from actors.messages import (
     StopSystem,
 )
 from actors.router import RouterActor
+from emp.events import ConnectionEvent, Disconnected
 
 EVENTS_KEPT = 1000
 """Events that can be asked for. Whoever asks less often than this many events misses some."""
@@ -62,15 +65,8 @@ EVENTS_KEPT = 1000
 EVENTS_OF_CONNECTION = 20
 """Events kept more for each connection: twice what it takes to come up."""
 
-STEADY = 10.0
-"""Seconds an actor must live for its next death to count as the first."""
-
 HEARTBEAT = 2.0
 """Seconds between questions whether an actor is there."""
-
-SILENT = 6.0
-"""Seconds without an answer after which `emp-admin ps` says so. Nobody is killed for it: an action
-that computes for minutes is the application's right."""
 
 INSPECTION = 60.0
 """Seconds after which nobody waits for the answer to an inspection any more."""
@@ -86,32 +82,6 @@ CLASSES: dict[str, type[Actor]] = {
     "component": ComponentActor,
     "connection": ConnectionActor,
 }
-
-
-@dataclass(slots=True)
-class Child:
-    """What the supervisor knows of one actor, through all its incarnations."""
-
-    name: str
-    kind: str
-    spec: ComponentSpec | ConnectionSpec | None
-    address: ActorAddress | None = None
-    ref: Ref | None = None
-    pid: int = 0
-    state: str = "starting"
-    detail: str = ""
-    since: float = field(default_factory=time.time)
-    born: float = field(default_factory=time.monotonic)
-    restarts: int = 0
-    failures: int = 0
-    proven: bool = False
-    stopping: bool = False
-    heard: float = 0.0
-    pinged: bool = False
-    waiters: list[ActorAddress] = field(default_factory=list)
-
-    def enter(self, state: str, detail: str = "") -> None:
-        self.state, self.detail, self.since = state, detail, time.time()
 
 
 class SupervisorActor(BaseActor):
@@ -193,6 +163,7 @@ class SupervisorActor(BaseActor):
             self._router_started(message.ref)
         elif isinstance(child.spec, ComponentSpec):
             self._introduce(child.ref, child.spec)
+            self._tell_how_it_is(child)
             self._answer(child, Done(child.name))
         self._start_connections()
 
@@ -255,6 +226,9 @@ class SupervisorActor(BaseActor):
                 return
 
     def _exited(self, child: Child) -> None:
+        if child.news is not None and not isinstance(child.news, Disconnected):
+            self._spread(child, Disconnected(child.name, "its actor is gone", final=False))
+        child.news = None
         lost, child.ref, child.address, child.pid = child.ref, None, None, 0
         if lost is not None:
             for other in self._living():
@@ -286,9 +260,7 @@ class SupervisorActor(BaseActor):
             self.send(router.address, DismissComponent(spec, last))
 
     def _died(self, child: Child) -> None:
-        alive = time.monotonic() - child.born
-        child.failures = 1 if alive >= STEADY else child.failures + 1
-        child.restarts += 1
+        alive = child.died()
         delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
         child.enter("restarting", f"it died after {alive:.1f} s")
         logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
@@ -314,6 +286,21 @@ class SupervisorActor(BaseActor):
             return
         child.enter(message.state, message.detail)
         self._event(message.state, message.name, message.detail, message.retry_in, message.remedy)
+        if message.event is not None:
+            self._spread(child, message.event)
+
+    def _spread(self, connection: Child, news: ConnectionEvent) -> None:
+        """Tell the components what happened to a connection."""
+        connection.news = news
+        if connection.ref is not None:
+            for component in self._living("component"):
+                self._tell(component, ConnectionNews(connection.ref, news))
+
+    def _tell_how_it_is(self, component: Child) -> None:
+        """A component that starts when connections are up already hears of them."""
+        for child in self._living("connection"):
+            if child.news is not None and child.ref is not None:
+                self._tell(component, ConnectionNews(child.ref, child.news))
 
     def _event(
         self,
@@ -356,23 +343,8 @@ class SupervisorActor(BaseActor):
             since=self.started_at,
             restarts=0,
         )
-        rows = [self._row(child) for child in self.children.values()]
+        rows = [child.row(self.name) for child in self.children.values()]
         self.send(sender, ActorList((me, *rows)))
-
-    def _row(self, child: Child) -> ActorRow:
-        silence = time.monotonic() - child.heard
-        silent = child.ref is not None and child.pinged and silence > SILENT
-        return ActorRow(
-            name=child.name,
-            kind=child.kind,
-            parent=self.name,
-            address=str(child.ref.address) if child.ref else "",
-            pid=child.pid,
-            state="silent" if silent else child.state,
-            since=child.since,
-            restarts=child.restarts,
-            detail=f"no answer for {silence:.0f} s" if silent else child.detail,
-        )
 
     def on_InspectActor(self, message: InspectActor, sender: ActorAddress) -> None:
         child = self.children.get(message.name)
@@ -434,6 +406,18 @@ class SupervisorActor(BaseActor):
             closing = child.kind == "connection"
             stop = CloseConnection(CLOSE_GRACE) if closing else ActorExitRequest()
             self.send(child.address, stop)
+
+    def on_ReconnectConnection(self, message: ReconnectConnection, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is None or child.kind != "connection":
+            reason = f"there is no connection {message.name!r}"
+            names = [other.name for other in self.children.values() if other.kind == "connection"]
+            self.send(sender, Refused(reason, "known are " + ", ".join(names)))
+        elif child.address is None or child.stopping:
+            self.send(sender, Refused(f"{message.name} is {child.state}: {child.detail}"))
+        else:
+            self._tell(child, message)
+            self.send(sender, Done(child.name))
 
     def on_Done(self, message: Done, sender: ActorAddress) -> None:
         """A connection has said good-bye."""

@@ -5,6 +5,7 @@
     │ └ RouteError             … in the routes file
     ├ JIDError                 not a valid address (also a ValueError)
     ├ LocalProtocolError       our caller is wrong: this may not be sent
+    │ └ StanzasTooLarge        … because the peer has said so
     ├ RemoteProtocolError      the peer is wrong: it broke the protocol
     ├ StreamError              the peer says that the stream is broken: <stream:error/>
     ├ AuthenticationError      SASL failed, there or here
@@ -17,16 +18,19 @@ All of them survive pickling, because they cross processes.
 from __future__ import annotations
 
 import re
-from copy import copy
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, cast
 
 from lxml import etree
 
 from emp import ns
+from emp.names import DocumentParser, Lent, twin
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from emp.jid import JID
+    from emp.stanza import Stanza
 
 # What XML 1.0 §2.2 does not allow anywhere in a document.
 FORBIDDEN_CHARACTERS: Final = re.compile(
@@ -106,11 +110,34 @@ class _Condition(EmpError):
         return f"{self.condition}: {self.text}" if self.text else self.condition
 
 
+class StanzasTooLarge(LocalProtocolError):
+    """The peer has said that it takes no stanza of that size (XEP-0478); nothing was sent.
+
+    stanzas: those of the batch that are too large; the others may be sent. size: of the largest,
+    in bytes; limit: of the peer.
+    """
+
+    def __init__(self, stanzas: Sequence[Stanza], size: int, limit: int) -> None:
+        super().__init__(
+            f"a stanza of {size} bytes: the server takes {limit} at most. Send less at a time, or"
+            " upload it and send a link (XEP-0363)"
+        )
+        self.stanzas = tuple(stanzas)
+        self.size = size
+        self.limit = limit
+
+
 class RemoteProtocolError(_Condition):
     """The peer broke the protocol.
 
     condition: name from RFC 6120 §4.9.3 without namespace, as in "not-well-formed".
+    limit: which of our limits it broke, if any: a field of emp.stream.Limits, "depth",
+    "name_bytes", or the constant elsewhere that says how much we take.
     """
+
+    def __init__(self, condition: str, text: str = "", *, limit: str | None = None) -> None:
+        super().__init__(condition, text)
+        self.limit = limit
 
 
 class StreamError(_Condition):
@@ -125,7 +152,14 @@ class StreamError(_Condition):
 
 
 class AuthenticationError(_Condition):
-    """SASL failed: the peer's <failure/> (RFC 6120 §6.5), or our refusal to go on."""
+    """SASL failed: the peer's <failure/> (RFC 6120 §6.5), or our refusal to go on.
+
+    remedy: what the user may do, where it is not the credentials that are wrong.
+    """
+
+    def __init__(self, condition: str, text: str = "", *, remedy: str | None = None) -> None:
+        super().__init__(condition, text)
+        self.remedy = remedy
 
 
 class ConnectionFailed(EmpError):
@@ -208,6 +242,10 @@ class StanzaError(EmpError):
 
     def to_xml(self) -> etree._Element:
         """The <error/> element in jabber:client, to be appended to the reply."""
+        with Lent():  # the application element brings its names along
+            return self._to_xml()
+
+    def _to_xml(self) -> etree._Element:
         error = etree.Element(_ERROR, nsmap=_CLIENT_MAP)
         error.set("type", self.type)
         if self.by is not None:
@@ -218,7 +256,7 @@ class StanzaError(EmpError):
         if self.text:
             _sub(error, _TEXT).text = _printable(self.text)
         if self.application is not None:
-            error.append(_detached(self.application))
+            error.append(twin(self.application))
         return error
 
     @staticmethod
@@ -236,7 +274,7 @@ class StanzaError(EmpError):
                 text = text or child.text or ""
             elif not child.tag.startswith(_CONDITION_PREFIX):
                 if application is None:
-                    application = _detached(child)
+                    application = twin(child)
             elif cls is UndefinedCondition:
                 cls = CONDITIONS.get(child.tag.removeprefix(_CONDITION_PREFIX), cls)
                 address = child.text or None
@@ -254,13 +292,6 @@ def _sub(parent: etree._Element, tag: str) -> etree._Element:
     return etree.SubElement(parent, tag, nsmap=_STANZAS_MAP)
 
 
-def _detached(element: etree._Element) -> etree._Element:
-    """A copy that does not keep the stanza's tree alive, and without the text behind it."""
-    twin = copy(element)
-    twin.tail = None
-    return twin
-
-
 def _printable(text: str) -> str:
     """Text that fits into XML: an error must not be lost because its text is odd."""
     return FORBIDDEN_CHARACTERS.sub("\ufffd", text)
@@ -276,7 +307,7 @@ def _jid_or_none(text: str | None) -> JID | None:
 
 
 def _unpickle_stanza_error(cls: type[StanzaError], xml: bytes) -> StanzaError:
-    found = StanzaError.from_xml(etree.fromstring(xml, _TRUSTED))
+    found = StanzaError.from_xml(_trusted(xml))
     if type(found) is cls:
         return found
     # A subclass by the application, with the condition of its parent.
@@ -287,7 +318,7 @@ def _unpickle_stanza_error(cls: type[StanzaError], xml: bytes) -> StanzaError:
 
 
 # Bytes from our own pickles: still no reason to look anything up.
-_TRUSTED: Final = etree.XMLParser(resolve_entities=False, no_network=True)
+_trusted: Final = DocumentParser(resolve_entities=False, no_network=True)
 
 
 class BadRequest(StanzaError):

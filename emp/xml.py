@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from copy import copy
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from lxml import etree
 
 from emp import ns
-from emp.errors import FORBIDDEN_CHARACTERS, LocalProtocolError, RemoteProtocolError
+from emp.errors import LocalProtocolError, RemoteProtocolError
+from emp.escaping import escape as escape
+from emp.escaping import escape_text as escape_text
+from emp.escaping import is_plain as is_plain
+from emp.names import DocumentParser, Lent, twin
+from emp.writer import PREFIXES, Writer
 
 Element: TypeAlias = etree._Element
 
@@ -44,58 +48,6 @@ def as_element(payload: object) -> Element:
     raise LocalProtocolError(f"neither an element nor an object with to_xml(): {payload!r:.200}")
 
 
-# -- escaping -------------------------------------------------------------------------------------
-
-_TEXT_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"}
-_ESCAPES: Final = _TEXT_ESCAPES | {'"': "&quot;", "'": "&apos;", "\t": "&#9;", "\n": "&#10;"}
-_TEXT_TABLE: Final = str.maketrans(_TEXT_ESCAPES)
-_TABLE: Final = str.maketrans(_ESCAPES)
-
-
-# ASCII that must be escaped in content or between double quotes, or that XML does not have.
-_UNPLAIN: Final = bytes(range(0x20)) + b'<>&"'
-
-
-def is_plain(text: str) -> bool:
-    """True if the text may stand as it is in element content and in a double-quoted attribute.
-
-    Quick and one-sided: line breaks and most odd characters just take the long way of escape().
-    """
-    if text.isascii():
-        # One pass in C: bytes.translate() deletes nothing and gives back the same object.
-        data = text.encode()
-        return data.translate(None, _UNPLAIN) is data
-    # No character that is printable for Python is one that XML does not have.
-    return text.isprintable() and not ("<" in text or "&" in text or ">" in text or '"' in text)
-
-
-def _refuse_forbidden(text: str) -> None:
-    if found := FORBIDDEN_CHARACTERS.search(text):
-        code = ord(found[0])
-        raise LocalProtocolError(
-            f"U+{code:04X} at offset {found.start()}: XML does not have that character"
-        )
-
-
-def escape(text: str) -> str:
-    """The text, fit for element content and for an attribute in either kind of quotes.
-
-    LocalProtocolError if it holds a character that XML 1.0 does not have (NUL, surrogates, …).
-    """
-    if is_plain(text) and "'" not in text:
-        return text
-    _refuse_forbidden(text)
-    return text.translate(_TABLE)
-
-
-def escape_text(text: str) -> str:
-    """As escape(), but fit for element content only: quotes, tabs and line feeds stay readable."""
-    if is_plain(text):
-        return text
-    _refuse_forbidden(text)
-    return text.translate(_TEXT_TABLE)
-
-
 # -- building -------------------------------------------------------------------------------------
 
 AttributeValue: TypeAlias = object  # str, int, bool, JID, …; None leaves the attribute out
@@ -113,8 +65,7 @@ def adopt(parent: Element, child: Element) -> None:
     A child that stands elsewhere already is copied.
     """
     if child.getparent() is not None or child.tail:
-        child = copy(child)
-        child.tail = None
+        child = twin(child)
     parent.append(child)
     namespace = etree.QName(parent).namespace
     if namespace:
@@ -125,7 +76,7 @@ def inheriting(element: Element, namespace: str) -> Element:
     """The element itself, or, if it has no namespace, a copy that has got this one."""
     if element.tag[:1] == "{":
         return element
-    element = copy(element)
+    element = twin(element)
     _inherit(element, namespace)
     return element
 
@@ -168,18 +119,28 @@ def build(
     LocalProtocolError for names, characters or children that cannot be XML.
     """
     try:
-        if xmlns is None and tag[:1] == "{":
-            xmlns = etree.QName(tag).namespace
-        elif xmlns:
-            tag = f"{{{xmlns}}}{tag}"
-        element = etree.Element(tag, nsmap=_default_namespace(xmlns))
-        for name, value in attributes.items():
-            if value is not None:
-                element.set(name.removesuffix("_"), _attribute_text(value))
-        for child in children:
-            _add(element, child)
+        with Lent():
+            return _build(tag, children, xmlns, attributes)
     except ValueError as error:  # lxml's verdict on names and characters
         raise LocalProtocolError(str(error)) from error
+
+
+def _build(
+    tag: str,
+    children: tuple[object, ...],
+    xmlns: str | None,
+    attributes: Mapping[str, AttributeValue],
+) -> Element:
+    if xmlns is None and tag[:1] == "{":
+        xmlns = etree.QName(tag).namespace
+    elif xmlns:
+        tag = f"{{{xmlns}}}{tag}"
+    element = etree.Element(tag, nsmap=_default_namespace(xmlns))
+    for name, value in attributes.items():
+        if value is not None:
+            element.set(name.removesuffix("_"), _attribute_text(value))
+    for child in children:
+        _add(element, child)
     return element
 
 
@@ -234,21 +195,17 @@ _DECLARATION: Final = re.compile(rb"\s*<\?xml\s[^>]*\?>")
 _TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
 
 
-def _parser(*, recover: bool = False) -> etree.XMLParser:
-    # huge_tree=False keeps libxml2's own bounds: depth 256, 10 MB of text.
-    return etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        attribute_defaults=False,
-        huge_tree=False,
-        recover=recover,
-    )
-
-
-_PARSER: Final = _parser()
+# huge_tree=False keeps libxml2's own bounds: depth 256, 10 MB of text.
+_OPTIONS: Final[dict[str, Any]] = {
+    "encoding": "utf-8",
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "dtd_validation": False,
+    "attribute_defaults": False,
+    "huge_tree": False,
+}
+_parser: Final = DocumentParser(**_OPTIONS)
 
 
 def parse(source: bytes | str) -> Element:
@@ -273,11 +230,12 @@ def parse(source: bytes | str) -> Element:
     if b"\0" in data:  # also every UTF-16 or UTF-32 text
         raise RemoteProtocolError("not-well-formed", "NUL")
     try:
-        return etree.fromstring(data.strip(), _PARSER)
+        return _parser(data.strip())
     except etree.XMLSyntaxError as error:
         if getattr(error, "code", None) in _TOLERATED:
-            parser = _parser(recover=True)
-            element = etree.fromstring(data.strip(), parser)
+            with Lent(len(data)):
+                parser = etree.XMLParser(**_OPTIONS, recover=True)
+                element = etree.fromstring(data.strip(), parser)
             if all(entry.type in _TOLERATED for entry in parser.error_log):
                 return element
         raise RemoteProtocolError("not-well-formed", str(error)) from error
@@ -308,14 +266,16 @@ def serialize(element: Element) -> str:
             start = f"<{tag[len(_CLIENT_PREFIX) :]}{_CLIENT_DECLARATION}"
             if text.startswith(start):
                 rest = text[len(start) :]
-                if "xmlns" not in rest or (_CLIENT_DECLARED not in rest and _is_sound(element)):
+                if "xmlns" not in rest or (
+                    _CLIENT_DECLARED not in rest and _is_sound(element, text)
+                ):
                     return f"{start[: -len(_CLIENT_DECLARATION)]}{rest}"
-        elif _CLIENT_DECLARED not in text and _is_sound(element):
+        elif _CLIENT_DECLARED not in text and _is_sound(element, text):
             return text
-    return _write(element)
+    return Writer(element).text()
 
 
-def _is_sound(top: Element) -> bool:
+def _is_sound(top: Element, text: str) -> bool:
     """True if the prefixes in the tree say what its names say, so that libxml2 writes it right.
 
     When an element gets another parent, or none, lxml drops declarations that an ancestor has too,
@@ -323,6 +283,8 @@ def _is_sound(top: Element) -> bool:
     and its serialisation {urn:evil}x: what one process has judged is not what the next one gets.
     Stanzas are taken out of their stream, so peers could make use of it.
     """
+    if text.count("xmlns:") > PREFIXES:
+        return False
     for element in top.iter():
         namespace, _, _ = element.tag.rpartition("}")
         if element.nsmap.get(element.prefix) != namespace[1:]:
@@ -333,71 +295,3 @@ def _is_sound(top: Element) -> bool:
             if key[0] == "{" and not key.startswith(_XML_PREFIX):
                 return False
     return True
-
-
-_Scope: TypeAlias = dict[str, str]  # prefix → namespace, of what is written so far
-
-
-def _write(top: Element) -> str:
-    """The long way, by names alone, for trees that libxml2 does not write as we need them.
-
-    All elements are written without prefix. Prefixes are declared as in the tree, because values
-    such as xsi:type="xs:string" refer to them, and for attributes; never for jabber:client, as
-    then elements would be in it in a component's stream too.
-    """
-    parts: list[str] = []
-    # Work list instead of recursion: a tree that was built here may be of any depth.
-    pending: list[tuple[Element, str, _Scope] | str] = [(top, ns.CLIENT, {"xml": ns.XML})]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, str):
-            parts.append(item)
-            continue
-        element, default, scope = item
-        if not isinstance(element.tag, str):
-            raise LocalProtocolError("XMPP has no comment, processing instruction or entity")
-        namespace, _, name = element.tag.rpartition("}")
-        namespace = namespace[1:]
-        parts.append(f"<{name}")
-        if namespace != default:
-            parts.append(f' xmlns="{escape(namespace)}"')
-        scope = _write_declarations(element, scope, parts)
-        scope = _write_attributes(element, scope, parts)
-        if element.text is None and not len(element):
-            parts.append("/>")
-            continue
-        parts.append(f">{escape_text(element.text or '')}")
-        pending.append(f"</{name}>")
-        for child in reversed(element):
-            if child.tail:
-                pending.append(escape_text(child.tail))
-            pending.append((child, namespace, scope))
-    return "".join(parts)
-
-
-def _declare(prefix: str, uri: str, scope: _Scope, parts: list[str]) -> _Scope:
-    parts.append(f' xmlns:{prefix}="{escape(uri)}"')
-    return scope | {prefix: uri}
-
-
-def _write_declarations(element: Element, scope: _Scope, parts: list[str]) -> _Scope:
-    for prefix, uri in element.nsmap.items():
-        if prefix and uri != ns.CLIENT and scope.get(prefix) != uri:
-            scope = _declare(prefix, uri, scope, parts)
-    return scope
-
-
-def _write_attributes(element: Element, scope: _Scope, parts: list[str]) -> _Scope:
-    attributes: Any = element.items()  # str to str, whatever the stubs say
-    for key, value in attributes:
-        uri, _, name = key.rpartition("}")
-        if uri:
-            prefix = next((prefix for prefix, bound in scope.items() if bound == uri[1:]), None)
-            if prefix is None:
-                prefix = f"ns{len(scope)}"
-                while prefix in scope:
-                    prefix += "_"
-                scope = _declare(prefix, uri[1:], scope, parts)
-            name = f"{prefix}:{name}"
-        parts.append(f' {name}="{escape(value)}"')
-    return scope

@@ -41,6 +41,12 @@ def test_example(language: str, code: str, tmp_path: Path, monkeypatch: pytest.M
     assert make_plan(loaded, AppRef(str(tmp_path))).components
 
 
+def test_every_key_of_a_connection_is_explained() -> None:
+    guide = (ROOT / "docs" / "connections.md").read_text()
+    for key in config.SCHEMA["connections"]:
+        assert f"`{key}`" in guide, key
+
+
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 5
 

@@ -34,6 +34,7 @@ def admin(context: click.Context, app: str | None) -> None:
       emp-admin inspect hack
       emp-admin spawn hack:Hackity            one more worker
       emp-admin spawn extra:Logger --route '/message' --action log
+      emp-admin reconnect main                connect now, or anew
       emp-admin stop Hackity-2                stop one actor
       emp-admin stop                          stop the application
     """
@@ -177,6 +178,20 @@ def _numbered(base: str) -> Any:
     while True:
         yield f"{base}-{number}"
         number += 1
+
+
+@admin.command()
+@click.argument("connection")
+@JSON
+@click.pass_obj
+def reconnect(app: str | None, connection: str, as_json: bool) -> None:
+    """Connect CONNECTION now.
+
+    What waits to try again, or has given up, tries at once; what is connected says good-bye and
+    connects anew. `emp-admin ps` shows what becomes of it.
+    """
+    _ask(app, {"command": "reconnect", "actor": connection})
+    click.echo(json.dumps({"reconnecting": connection}) if as_json else f"{connection} reconnects")
 
 
 @admin.command()

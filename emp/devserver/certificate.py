@@ -39,28 +39,28 @@ class CertificateFiles:
 
 
 def ensure_certificate(
-    directory: Path, domain: str, *, now: dt.datetime | None = None
+    directory: Path, *domains: str, now: dt.datetime | None = None
 ) -> CertificateFiles:
-    """Files for `domain` in `directory` (made when missing); those that are good are used again.
+    """Files for `domains` in `directory` (made when missing); those that are good are used again.
 
-    Raises OSError when they cannot be written, ValueError when `domain` is not a domain name.
+    Raises OSError when they cannot be written, ValueError when one is not a domain name.
     """
     files = CertificateFiles(
         directory / "ca.pem", directory / "server.pem", directory / "server.key"
     )
     now = now or dt.datetime.now(dt.UTC)
-    if not _usable(files, domain, now):
+    if not _usable(files, domains, now):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(files, domain, now)
+        _make(files, domains, now)
     return files
 
 
-def host_names(domain: str) -> list[str]:
+def host_names(*domains: str) -> list[str]:
     """The names that the certificate is for, as A-labels."""
-    return list(dict.fromkeys((a_label(domain), "localhost", "*.localhost")))
+    return list(dict.fromkeys((*map(a_label, domains), "localhost", "*.localhost")))
 
 
-def _usable(files: CertificateFiles, domain: str, now: dt.datetime) -> bool:
+def _usable(files: CertificateFiles, domains: tuple[str, ...], now: dt.datetime) -> bool:
     try:
         ca = x509.load_pem_x509_certificate(files.ca.read_bytes())
         certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
@@ -71,13 +71,13 @@ def _usable(files: CertificateFiles, domain: str, now: dt.datetime) -> bool:
         return False
     return (
         key.public_key() == certificate.public_key()
-        and named.get_values_for_type(x509.DNSName) == host_names(domain)
+        and named.get_values_for_type(x509.DNSName) == host_names(*domains)
         and certificate.not_valid_before_utc <= now
         and now + RENEW_BEFORE < min(c.not_valid_after_utc for c in (ca, certificate))
     )
 
 
-def _make(files: CertificateFiles, domain: str, now: dt.datetime) -> None:
+def _make(files: CertificateFiles, domains: tuple[str, ...], now: dt.datetime) -> None:
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca_name, name = (
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
@@ -104,7 +104,7 @@ def _make(files: CertificateFiles, domain: str, now: dt.datetime) -> None:
         )
 
     ca = builder(ca_name, ca_key, is_ca=True).sign(ca_key, hashes.SHA256())
-    names = x509.SubjectAlternativeName([x509.DNSName(name) for name in host_names(domain)])
+    names = x509.SubjectAlternativeName([x509.DNSName(name) for name in host_names(*domains)])
     certificate = (
         builder(name, key, is_ca=False)
         .add_extension(names, critical=False)

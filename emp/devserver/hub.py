@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from emp.devserver import answers, presence
+from emp.devserver import answers, messages, presence
+from emp.devserver.roster import Contact, Log
 from emp.errors import (
     JIDError,
     JidMalformed,
@@ -26,12 +27,19 @@ Deliver = Callable[[Stanza], None]
 
 @dataclass(slots=True, eq=False)
 class Resource:
-    """A connected client. `presence`: what it last broadcast, None before and after."""
+    """A connected client. `presence`: what it last broadcast, None before and after.
+
+    wants_roster: it is told of changes; wants_versions: … with their versions. carbons: it gets
+    copies of what its sisters say and hear. client: the id of its installation (XEP-0388 §2.3).
+    """
 
     jid: JID
     deliver: Deliver
     presence: Presence | None = None
     wants_roster: bool = False
+    wants_versions: bool = False
+    carbons: bool = False
+    client: str | None = None
     directed: set[JID] = field(default_factory=set)
 
     @property
@@ -42,13 +50,15 @@ class Resource:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """A user: roster, requests for subscription that wait for an answer, connected clients."""
+    """A user: roster, what waits for the user (requests for subscription, messages), clients."""
 
     jid: JID
     password: str = field(repr=False)
     resources: dict[str, Resource] = field(default_factory=dict)
-    roster: dict[JID, presence.Contact] = field(default_factory=dict)
+    roster: dict[JID, Contact] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
     requests: dict[JID, Stanza] = field(default_factory=dict)
+    offline: list[Stanza] = field(default_factory=list)
 
     def available(self) -> list[Resource]:
         """Resources that receive what is sent to the bare JID (RFC 6121 §8.5.2): none below 0."""
@@ -69,7 +79,9 @@ class Hub:
 
     def bind(self, bare: JID, requested: str | None, deliver: Deliver) -> Resource:
         """A new client of the account; its resource is the one asked for, made unique."""
-        account = self.accounts[bare.local or ""]
+        # SASL has let this account in: one that is not here is a guest (XEP-0175).
+        guest = Account(bare, password="")
+        account = self.accounts.setdefault(bare.local or "", guest)
         name = requested or secrets.token_urlsafe(9)
         while name in account.resources:
             name = f"{requested}-{secrets.token_urlsafe(6)}"
@@ -84,6 +96,8 @@ class Hub:
             return
         presence.unavailable(self, account, resource, Presence(type="unavailable"))
         del account.resources[resource.jid.resource or ""]
+        if not account.password and not account.resources:
+            del self.accounts[account.jid.local or ""]
 
     def account_of(self, jid: JID) -> Account | None:
         """The account that a JID of this domain belongs to."""
@@ -106,6 +120,8 @@ class Hub:
             return
         if to is None:
             stanza.to = account.jid  # RFC 6120 §10.3
+        if stanza.kind == "message":
+            messages.sent(account, sender, stanza)
         if stanza.kind == "iq" and stanza.to == account.jid:
             answers.for_account(self, account, sender, stanza)
         else:
@@ -135,21 +151,18 @@ class Hub:
         else:
             self.bounce(stanza, ServiceUnavailable("the component is not connected", type="wait"))
 
-    def _message(self, stanza: Stanza, to: JID) -> None:
-        """RFC 6121 §8.5.2.1.1 and §8.5.3.2.1."""
+    def route_again(self, stanza: Stanza) -> None:
+        """As route(), for what was on its way to a client that is gone."""
+        to = stanza.to
+        assert to is not None
         account = self.account_of(to)
-        if account is not None and to.resource in account.resources:
-            account.resources[to.resource].deliver(stanza)
-            return
-        receivers: list[Resource] = []
-        if account is not None and (to.is_bare or stanza.type == "chat"):
-            receivers = account.available() if stanza.type != "groupchat" else []
-        if stanza.type != "headline":  # those go to all, others to the most available
-            receivers = sorted(receivers, key=lambda r: r.priority)[-1:]
-        for receiver in receivers:
-            receiver.deliver(stanza)
-        if not receivers:
-            self.bounce(stanza, ServiceUnavailable())
+        if stanza.kind == "message" and account is not None:
+            messages.returned(self, account, stanza, to)
+        else:
+            self.route(stanza)
+
+    def _message(self, stanza: Stanza, to: JID) -> None:
+        messages.received(self, self.account_of(to), stanza, to)
 
     def _presence(self, stanza: Stanza, to: JID) -> None:
         if account := self.account_of(to):

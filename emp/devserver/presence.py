@@ -1,4 +1,4 @@
-"""Presence, subscriptions and rosters (RFC 6121 §2 to §4), in memory.
+"""Presence and subscriptions (RFC 6121 §3 and §4), in memory.
 
 Subscriptions are two halves: what a user's server notes when the user sends (§3, "outbound"), and
 what it notes when the other side sends ("inbound"). A contact may be anyone: another user here or a
@@ -7,50 +7,17 @@ JID of a component.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lxml import etree
-
-from emp import ns
-from emp.errors import BadRequest, ItemNotFound, JIDError, JidMalformed, NotAllowed
+from emp.devserver import messages
+from emp.devserver.roster import ROSTER_ITEMS, Contact, push
 from emp.jid import JID
-from emp.stanza import Iq, Presence, Stanza
-from emp.xml import E
+from emp.stanza import Presence, Stanza
 
 if TYPE_CHECKING:
     from emp.devserver.hub import Account, Hub, Resource
 
-ROSTER_ITEMS = 1000
-"""Contacts, waiting requests and addresses of directed presence that one account may pile up."""
-
-_ITEM = f"{{{ns.ROSTER}}}item"
-_GROUP = f"{{{ns.ROSTER}}}group"
 _SUBSCRIPTION = {"subscribe", "unsubscribe", "subscribed", "unsubscribed"}
-
-
-@dataclass(slots=True, eq=False)
-class Contact:
-    """An item of a roster. `to`: we see its presence; `from_`: it sees ours; `ask`: we asked."""
-
-    jid: JID
-    name: str | None = None
-    groups: tuple[str, ...] = ()
-    to: bool = False
-    from_: bool = False
-    ask: bool = False
-
-    def to_xml(self) -> etree._Element:
-        """RFC 6121 §2.1.2."""
-        state = {(0, 0): "none", (1, 0): "to", (0, 1): "from", (1, 1): "both"}
-        return E.item(
-            *(E.group(group) for group in self.groups),
-            jid=self.jid,
-            name=self.name,
-            subscription=state[self.to, self.from_],
-            ask="subscribe" if self.ask else None,
-        )
-
 
 # -- presence -------------------------------------------------------------------------------------
 
@@ -74,6 +41,7 @@ def sent(hub: Hub, account: Account, sender: Resource, stanza: Stanza) -> None:
         _broadcast(hub, account, sender, stanza)
         if first:
             _welcome(hub, account, sender)
+        messages.available(account, sender)
 
 
 def received(hub: Hub, account: Account, stanza: Stanza, to: JID) -> None:
@@ -172,7 +140,7 @@ def _outbound(hub: Hub, account: Account, stanza: Stanza, other: JID) -> None:
         case "unsubscribed":
             contact.from_ = False
     if other in account.roster:
-        _push(account, contact)
+        push(account, other)
     hub.route(stanza)
     if stanza.type == "subscribed":
         _show(hub, account, other)
@@ -200,55 +168,5 @@ def _inbound(hub: Hub, account: Account, stanza: Stanza, other: JID) -> None:
         case _:
             account.requests.pop(other, None)
             return
-    _push(account, contact)
+    push(account, other)
     _to_available(account, stanza)
-
-
-# -- roster ---------------------------------------------------------------------------------------
-
-
-def roster_get(hub: Hub, account: Account, sender: Resource, iq: Stanza) -> etree._Element:
-    """RFC 6121 §2.1.3. From now on the client is told about changes."""
-    sender.wants_roster = True
-    return E.query(*account.roster.values(), xmlns=ns.ROSTER)
-
-
-def roster_set(hub: Hub, account: Account, sender: Resource, iq: Stanza) -> None:
-    """Add, change or remove one item (RFC 6121 §2.3, §2.4, §2.5)."""
-    assert iq.payload is not None
-    items = iq.payload.findall(_ITEM)
-    if len(items) != 1 or not items[0].get("jid"):
-        raise BadRequest("one item with a jid, please")
-    try:
-        other = JID.parse(items[0].get("jid", "")).bare
-    except JIDError as error:
-        raise JidMalformed(str(error)) from None
-    if items[0].get("subscription") == "remove":
-        _remove(hub, account, other)
-        return
-    contact = account.roster.get(other)
-    if contact is None:
-        if len(account.roster) >= ROSTER_ITEMS:
-            raise NotAllowed("the roster is full")
-        contact = account.roster[other] = Contact(other)
-    contact.name = items[0].get("name")
-    contact.groups = tuple(group.text or "" for group in items[0].findall(_GROUP))
-    _push(account, contact)
-
-
-def _remove(hub: Hub, account: Account, other: JID) -> None:
-    contact = account.roster.pop(other, None)
-    if contact is None:
-        raise ItemNotFound(f"{other} is not in the roster")
-    if contact.to or contact.ask:
-        hub.route(Presence(other, type="unsubscribe", from_=account.jid))
-    if contact.from_:
-        hub.route(Presence(other, type="unsubscribed", from_=account.jid))
-    _push(account, E.item(jid=other, subscription="remove"))
-
-
-def _push(account: Account, item: Contact | etree._Element) -> None:
-    """RFC 6121 §2.1.6: to the resources that asked for the roster."""
-    for resource in account.resources.values():
-        if resource.wants_roster:
-            resource.deliver(Iq("set", E.query(item, xmlns=ns.ROSTER), to=resource.jid))

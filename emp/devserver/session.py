@@ -1,5 +1,8 @@
 """One connection to the development server: the engine on a socket, and back-pressure.
 
+Clients with XEP-0198 are asked for acknowledgements whenever something was written. When their
+connection is lost, the session sleeps (emp.devserver.resumption).
+
 A peer that does not read fills its outgoing buffer. From BUFFER_HIGH on, those who send to it are
 not read any more; after STALL_SECONDS, or beyond BUFFER_MAX, it is thrown out.
 """
@@ -7,33 +10,50 @@ not read any more; after STALL_SECONDS, or beyond BUFFER_MAX, it is thrown out.
 from __future__ import annotations
 
 import asyncio
+import math
+import ssl
 from typing import TYPE_CHECKING, cast
 
 from emp import ns
 from emp.devserver.hub import Resource
+from emp.devserver.resumption import Kept, leave
 from emp.errors import JIDError
 from emp.jid import JID
 from emp.net import sockets
+from emp.net.accounts import accounts_in
+from emp.net.binding import bindings
+from emp.net.shell import Shell
 from emp.stanza import Stanza
 from emp.stream import ServerStream
 from emp.stream.config import ServerConfig
+from emp.stream.engine import Stream
 from emp.stream.events import (
     Event,
     Ready,
+    Resumed,
     StanzasReceived,
     StartTLS,
     StreamClosed,
     StreamFailed,
 )
+from emp.stream.framing import TCP, WEBSOCKET
+from emp.stream.management import Management
+from emp.xep import carbons
 
 if TYPE_CHECKING:
     from emp.devserver.server import DevServer
+    from emp.devserver.web import Web
+    from emp.net.websocket import Wire
 
 BUFFER_HIGH = 262_144
 """Bytes not yet taken by a peer from which on those who write to it have to wait."""
 
 BUFFER_MAX = 8_388_608
 """Bytes not yet taken that nobody may exceed: room for what was read already (256 KiB a sender)."""
+
+UNACKNOWLEDGED_MAX = 100_000
+"""Stanzas that a client may have read without handling them: more than all buffers on the way can
+hold of what anybody sends."""
 
 STALL_SECONDS = 30.0
 """How long a peer may hold up those who write to it."""
@@ -45,20 +65,22 @@ LINGER_SECONDS = 2.0
 """For the last bytes to leave after the end of the stream."""
 
 
-class Session(asyncio.Protocol):
+class Session(Shell):
     """A client or a component, from its connection on."""
 
-    def __init__(self, server: DevServer, *, for_components: bool) -> None:
+    def __init__(
+        self, server: DevServer, *, for_components: bool = False, web: Web | None = None
+    ) -> None:
+        """web: what there is besides WebSocket, for a client that comes by that."""
+        super().__init__(BUFFER_HIGH)
         self._server = server
         self._for_components = for_components
-        self._loop = asyncio.get_running_loop()
-        self._engine = ServerStream(self._config())
-        self._transport: asyncio.Transport | None = None
+        self._engine = ServerStream(self._config(web))
+        self._wire: Stream | Wire = self._engine if web is None else web.wire(self._engine)
         self._resource: Resource | None = None  # of a client
+        self._kept: Kept | None = None  # … whose session can be resumed
         self._domain: str | None = None  # of a component
         self._name = ""  # the JID, for the tap
-        self._securing = False
-        self._early = b""  # decrypted before start_tls() returned
         self._ended = False
         self._full = False  # its buffer is: senders wait
         self._waiting: set[Session] = set()  # who waits for us
@@ -66,7 +88,7 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.lost: asyncio.Future[None] = self._loop.create_future()
 
-    def _config(self) -> ServerConfig:
+    def _config(self, web: Web | None) -> ServerConfig:
         server = self._server
         if self._for_components:
             return ServerConfig(
@@ -79,13 +101,60 @@ class Session(asyncio.Protocol):
         return ServerConfig(
             server.domain,
             accepts=frozenset({ns.CLIENT}),
+            require_tls=web is None or web.secure,
+            framing=TCP if web is None else WEBSOCKET,
             password_of=server.password_of,
+            keys=server.keys,
+            mechanisms=server.mechanisms,
             bind=self._bind,
+            keeper=self if server.management else None,
+            prompt=True,
+            sasl2=server.sasl2,
+            inline=(ns.CARBONS, ns.CSI),
+            tokens=server.tokens,
         )
 
     def _bind(self, bare: JID, requested: str | None) -> str:
+        client = self._engine.client
+        self._end_others(bare, client)
+        self._server.resumable.make_room(bare, requested, client)
         self._resource = self._server.hub.bind(bare, requested, self.deliver)
+        self._resource.client = client
+        self._resource.carbons = carbons.ENABLE in self._engine.wishes
         return self._resource.jid.resource or ""
+
+    def _end_others(self, bare: JID, client: str | None) -> None:
+        """A client that comes back has lost its earlier connections (XEP-0386 §3.2)."""
+        for other in list(self._server.sessions):
+            resource = other._resource
+            if client is None or resource is None or other is self:
+                continue
+            if (resource.jid.bare, resource.client) == (bare, client):
+                other.fail("conflict", "the same client is back")
+
+    # -- sessions that outlive their connection ---------------------------------------------------
+
+    def keep(self, management: Management) -> tuple[str, int]:
+        """As emp.stream.config.Keeper has it."""
+        assert self._resource is not None
+        resumable = self._server.resumable
+        self._kept = resumable.keep(self._resource, management, self)
+        return self._kept.id, math.ceil(resumable.seconds)
+
+    def resume(self, account: JID, id: str) -> Management | int | None:
+        """As emp.stream.config.Keeper has it."""
+        kept = self._server.resumable.take(account, id, self)
+        if not isinstance(kept, Kept):
+            return kept
+        self._kept, self._resource = kept, kept.resource
+        self._resource.deliver = self.deliver
+        return kept.management
+
+    def let_go(self) -> None:
+        """Another connection has the session now (XEP-0198 §5)."""
+        self._kept = self._resource = None
+        self._engine.acks.adopt(Management())
+        self.fail("conflict", "resumed elsewhere")
 
     # -- what comes in ----------------------------------------------------------------------------
 
@@ -93,13 +162,12 @@ class Session(asyncio.Protocol):
         self._server.sessions.add(self)
         sockets.set_options(transport.get_extra_info("socket"))
         self._use(cast(asyncio.Transport, transport))
+        if (connection := transport.get_extra_info("ssl_object")) is not None:
+            self._tls_established(connection)  # direct TLS: the handshake is done
         self._set_timer(HANDSHAKE_SECONDS, "connection-timeout")
 
-    def data_received(self, data: bytes) -> None:
-        if self._securing:
-            self._early += data
-            return
-        for event in self._engine.receive_data(data):
+    def _received(self, data: bytes) -> None:
+        for event in self._wire.receive_data(data):
             if not self._ended:
                 self._take(event)
         self.flush()
@@ -123,11 +191,9 @@ class Session(asyncio.Protocol):
                     if not self._ended:
                         self._stanza(stanza)
             case StartTLS():
-                self._securing = True  # nothing may be taken for clear text any more
-                if self._transport is not None:
-                    self._transport.pause_reading()
+                self._expect_tls()
                 self._server.run(self._secure())
-            case Ready():
+            case Ready() | Resumed():
                 self._cancel_timer()
                 self._name = str(event.jid)
                 if self._for_components:
@@ -154,51 +220,57 @@ class Session(asyncio.Protocol):
             self._server.hub.from_component(stanza)
 
     async def _secure(self) -> None:
-        assert self._transport is not None
         try:
-            secured = await self._loop.start_tls(
-                self._transport,
-                self,
+            connection = await self._start_tls(
                 self._server.tls,
                 server_side=True,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS,
-                ssl_shutdown_timeout=LINGER_SECONDS,
+                timeout=HANDSHAKE_SECONDS,
+                shutdown_timeout=LINGER_SECONDS,
             )
         except OSError:  # ssl.SSLError too: the peer does not trust us, or is gone; it knows why
-            secured = None
-        if secured is None:
-            self.abort()
             await asyncio.sleep(0)  # the socket is closed by then
             self.connection_lost(None)  # start_tls() that failed may have kept it for itself
             return
-        self._use(secured)
-        self._engine.tls_established()
-        self._securing = False
-        early, self._early = self._early, b""
-        self.data_received(early)
+        self._tls_established(connection)
+        self._take_early()
+
+    def _tls_established(self, connection: ssl.SSLObject) -> None:
+        own, theirs = self._server.own_certificate, connection.getpeercert(binary_form=True)
+        identities = accounts_in(theirs) if theirs else ()
+        self._engine.tls_established(bindings(connection, own), identities)
 
     # -- what goes out ----------------------------------------------------------------------------
 
     def deliver(self, stanza: Stanza) -> None:
         """Queue a stanza; it leaves when the batch is through."""
-        if self._ended or not self._engine.ready:
+        if self._ended:
             return
-        self._server.tap("out", self._name, stanza.to_bytes())
-        self._engine.send([stanza])
-        self._server.dirty.add(self)
+        if self._engine.ready:
+            self._server.tap("out", self._name, stanza.to_bytes())
+            self._engine.send([stanza])
+            self._server.dirty.add(self)
+        elif self._kept is not None and self._kept.management.id is not None:
+            self._kept.management.record([stanza])  # the stream is over, the session is not
 
     def flush(self) -> None:
-        """Write what is queued."""
-        data = self._engine.data_to_send()
+        """Write what is queued, and ask whether it arrived."""
+        if self._engine.acks.unasked:
+            self._engine.request_ack()
+        data = self._wire.data_to_send()
         if not data or self._transport is None:
             return
         self._transport.write(data)
-        if not self._ended and self._transport.get_write_buffer_size() > BUFFER_MAX:
+        if self._ended:
+            return
+        if self._transport.get_write_buffer_size() > BUFFER_MAX:
             self.fail("resource-constraint", "too slow to read")
+        elif len(self._engine.management.unacknowledged) > UNACKNOWLEDGED_MAX:
+            self.fail("resource-constraint", "too slow to acknowledge")
 
     def fail(self, condition: str, text: str = "") -> None:
-        """End the stream with an error (RFC 6120 §4.9.3)."""
+        """End the stream with an error (RFC 6120 §4.9.3), and the session with it."""
         self._engine.fail(condition, text)
+        self._engine.management.abandon()
         self._end()
 
     def _end(self) -> None:
@@ -211,8 +283,11 @@ class Session(asyncio.Protocol):
             self._release(sender)
         for receiver in self._waits_for:
             receiver._waiting.discard(self)
-        if self._resource is not None:
-            self._server.hub.leave(self._resource)
+        self._engine.receive_eof()
+        if self._kept is not None:
+            self._sleep_or_end(self._kept)
+        elif self._resource is not None:
+            leave(self._server.hub, self._resource, self._engine.management)
         if self._domain is not None:
             self._server.hub.components[self._domain] = None
         if not self._securing:  # nothing in clear into a TLS handshake
@@ -221,6 +296,12 @@ class Session(asyncio.Protocol):
             self._transport.close()
             self._timer = self._loop.call_later(LINGER_SECONDS, self.abort)
         self._server.flush(None)
+
+    def _sleep_or_end(self, kept: Kept) -> None:
+        if kept.management.id is not None:
+            self._server.resumable.sleep(kept)
+        else:
+            self._server.resumable.end(kept)
 
     def abort(self) -> None:
         """Close the socket now."""
@@ -252,19 +333,15 @@ class Session(asyncio.Protocol):
         sender._waits_for.discard(self)
         sender._apply_reading()
 
-    def _apply_reading(self) -> None:
-        if self._transport is None or self._securing or self._transport.is_closing():
-            return
-        if self._waits_for:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+    @property
+    def _held(self) -> bool:
+        return bool(self._waits_for)
 
     # -- small things -----------------------------------------------------------------------------
 
-    def _use(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        transport.set_write_buffer_limits(BUFFER_HIGH)
+    def is_of(self, jid: str) -> bool:
+        """Whether it is the connection of that JID, full or bare, or of that component."""
+        return jid in (self._name, self._name.partition("/")[0])
 
     def _set_timer(self, seconds: float, condition: str) -> None:
         if not self._ended:

@@ -1,9 +1,12 @@
 """The network: from a domain to a stream of stanzas, on asyncio.
 
-    resolve    SRV and addresses: where to connect
-    tls        who may answer there
+    resolve    SRV and addresses: where to connect (lookup: the questions to DNS)
+    race       the addresses of one machine, IPv6 and IPv4, against each other
+    trust      what a server has to prove (identity: names in certificates; dane: TLSA records)
+    tls        our end of TLS, and what its faults mean (openssl, binding: channel binding)
     connect    open_stream(): the steps, in order
-    transport  XMPPStream: the engine on a socket
+    shell      what both ends of a connection do alike: from clear text to TLS
+    transport  XMPPStream: the engine on a socket (pulse: is the other side still there)
     failures   what went wrong, and whether trying again helps
 
 Here and in emp.devserver are the only sockets of `emp`. Works on any asyncio event loop.

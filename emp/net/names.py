@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 import idna
 
@@ -34,6 +35,33 @@ def ip_literal(host: str) -> str | None:
         return str(ipaddress.ip_address(bare))
     except ValueError:
         return None
+
+
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """What `host`, `host:port`, `[v6]:port` or a bare IPv6 address says; None: no port given.
+
+    As in <see-other-host/> and the `location` of XEP-0198. Raises ValueError for anything else.
+    """
+    text = text.strip()
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or ip_literal(text):
+        host, port = text, ""
+    elif not port:
+        raise ValueError(f"{text!r:.200} has a colon without a port")
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+        raise ValueError(f"{text!r:.200} has no proper port")
+    name = a_label(host)
+    if not (ip_literal(host) or _is_name(name)):
+        raise ValueError(f"{text!r:.200} is no host")
+    return name, int(port) if port else None
+
+
+def _is_name(name: str) -> bool:
+    """Whether these are the letters, and the lengths, of a name in DNS (RFC 1123 §2.1)."""
+    return len(name) <= 253 and all(_LABEL.fullmatch(label) for label in name.split("."))
+
+
+_LABEL = re.compile("[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 def is_localhost(host: str) -> bool:

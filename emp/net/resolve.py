@@ -1,7 +1,9 @@
 """Where to connect: from an XMPP domain to addresses, in the order of trying.
 
-RFC 6120 §3.2: SRV records of `_xmpp-client._tcp`, ordered by priority and weight (RFC 2782); where
-DNS has none, the domain itself. Components have no SRV records. An explicit server or port wins.
+RFC 6120 §3.2 and XEP-0368: SRV records of `_xmpp-client._tcp` (STARTTLS) and `_xmpps-client._tcp`
+(direct TLS) in one list, ordered by priority and weight (RFC 2782) whichever service they are of;
+where DNS has neither, the domain itself. Components have no SRV records. An explicit server or port
+wins. With `dane`, TLSA records for each target that DNSSEC leads to (RFC 7673).
 """
 
 from __future__ import annotations
@@ -9,29 +11,34 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, zip_longest
 
 from emp.config import ConnectionSettings
 from emp.errors import ConnectionFailed
 from emp.net import names
+from emp.net.dane import TlsaRecord
+from emp.net.endpoint import Endpoint
+from emp.net.lookup import (
+    DnsUnknown,
+    LookUpAddresses,
+    LookUpSrv,
+    LookUpTlsa,
+    SrvRecord,
+    look_up_addresses,
+    look_up_srv,
+    look_up_tlsa,
+)
 
 CLIENT_PORT = 5222
 """RFC 6120 §14.7."""
 
+DIRECT_PORT = 5223
+"""Direct TLS for clients by convention; XEP-0368 leaves it to SRV."""
+
 COMPONENT_PORT = 5347
 """What servers listen on for XEP-0114 by convention; no registry has it."""
-
-SRV_SECONDS = 5.0
-"""For the SRV question: the answer is there in milliseconds, or DNS is not working."""
-
-ADDRESS_SECONDS = 10.0
-"""For A and AAAA: the C library asks twice with 5 s each before it gives up."""
 
 MAX_TARGETS = 16
 """SRV targets used: zones have up to about six, and each costs a question of its own."""
@@ -42,19 +49,29 @@ MAX_CANDIDATES = 32
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A host name and a port that may serve the domain."""
+    """A host name and a port that may serve the domain. direct: with TLS from the first byte;
+    secure: the way from the domain to this name cannot be forged."""
 
     host: str
     port: int
+    direct: bool = False
+    secure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An IP address and a port to try; `host` is the name that led to it."""
+    """An IP address and a port to try; `host` is the name that led to it.
+
+    direct: with TLS from the first byte. tlsa: what DNSSEC says of its certificate. endpoint: the
+    WebSocket that is there, if it is one.
+    """
 
     host: str
     address: str
     port: int
+    direct: bool = False
+    tlsa: tuple[TlsaRecord, ...] = ()
+    endpoint: Endpoint | None = None
 
     def __str__(self) -> str:
         address = f"[{self.address}]" if ":" in self.address else self.address
@@ -62,61 +79,92 @@ class Candidate:
         return shown if self.host == self.address else f"{self.host} ({shown})"
 
 
-@dataclass(frozen=True, slots=True)
-class SrvRecord:
-    """One answer to the SRV question (RFC 2782)."""
+async def resolve(
+    settings: ConnectionSettings,
+    *,
+    rng: random.Random | None = None,
+    srv: LookUpSrv = look_up_srv,
+    addresses: LookUpAddresses = look_up_addresses,
+    tlsa: LookUpTlsa = look_up_tlsa,
+) -> list[Candidate]:
+    """The addresses to try for one connection, in order, never an empty list.
 
-    priority: int
-    weight: int
-    port: int
-    target: str
-
-
-class SrvUnknown(Exception):
-    """DNS gave no SRV records. `definite`: it said so itself, there are none."""
-
-    def __init__(self, reason: str, *, definite: bool) -> None:
-        super().__init__(reason)
-        self.definite = definite
-
-
-LookUpSrv = Callable[[str], Awaitable[Sequence[SrvRecord]]]
-LookUpAddresses = Callable[[str, int], Awaitable[Sequence[str]]]
-
-
-async def look_up_srv(name: str) -> list[SrvRecord]:
-    """Ask DNS for the SRV records of `name`; raises SrvUnknown where there are none."""
-    try:
-        resolver = dns.asyncresolver.Resolver()
-        answer = await resolver.resolve(name, "SRV", lifetime=SRV_SECONDS, search=False)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        raise SrvUnknown("no SRV records", definite=True) from None
-    except dns.resolver.NoResolverConfiguration:
-        raise SrvUnknown("this machine has no DNS configuration", definite=False) from None
-    except dns.exception.Timeout:
-        raise SrvUnknown("DNS does not answer", definite=False) from None
-    except (dns.exception.DNSException, OSError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise SrvUnknown(f"DNS failed: {reason}", definite=False) from None
-    return [
-        SrvRecord(r.priority, r.weight, r.port, r.target.to_text(omit_final_dot=True) or ".")
-        for r in answer
-    ]
-
-
-async def look_up_addresses(host: str, port: int) -> list[str]:
-    """The IP addresses of `host`, IPv6 and IPv4 in the system's order of preference.
-
-    IP literals and localhost are answered without asking. Raises socket.gaierror and TimeoutError.
+    Addresses of one target follow each other, IPv6 and IPv4 by turns (RFC 8305 §4). `rng` decides
+    between SRV records of equal priority. Raises ConnectionFailed(step="resolve"), permanent where
+    DNS says that the names do not exist.
     """
-    if literal := names.ip_literal(host):
-        return [literal]
-    if names.is_localhost(host):
-        return list(names.LOOPBACK)
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(ADDRESS_SECONDS):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    try:
+        targets, doubt = await _targets(settings, rng or random.Random(), srv)
+    except ValueError as error:
+        raise _failed(settings, str(error), permanent=True) from None
+    return await _candidates(settings, targets, doubt, addresses, tlsa)
+
+
+async def resolve_host(
+    settings: ConnectionSettings,
+    host: str,
+    port: int | None,
+    *,
+    direct: bool,
+    addresses: LookUpAddresses = look_up_addresses,
+    tlsa: LookUpTlsa = look_up_tlsa,
+) -> list[Candidate]:
+    """The addresses of a machine that the server itself named, in order, never an empty list.
+
+    Nothing vouches for that name, so DNSSEC has no say. Raises ConnectionFailed(step="resolve").
+    """
+    target = Target(names.a_label(host), port or _usual_port(settings), direct, secure=False)
+    return await _candidates(settings, [target], None, addresses, tlsa)
+
+
+# -- names and ports ------------------------------------------------------------------------------
+
+# The mode of TLS → the SRV services that fit, and whether each is direct TLS.
+_SERVICES = {
+    "required": (("_xmpp-client", False), ("_xmpps-client", True)),
+    "direct": (("_xmpps-client", True),),
+    "none": (("_xmpp-client", False),),
+}
+
+
+async def _targets(
+    settings: ConnectionSettings, rng: random.Random, srv: LookUpSrv
+) -> tuple[list[Target], DnsUnknown | None]:
+    """Names and ports to try; and why SRV was of no use, where it was asked in vain."""
+    host = names.a_label(settings.server or settings.host)
+    itself = Target(host, settings.port or _usual_port(settings), settings.tls == "direct")
+    explicit = settings.server or settings.port
+    if settings.kind == "component" or explicit or _needs_no_dns(host):
+        return [itself], None
+    answers = await asyncio.gather(
+        *(_ask_srv(srv, f"{service}._tcp.{host}.") for service, _ in _SERVICES[settings.tls])
+    )
+    records: list[SrvRecord] = []
+    unknown: list[DnsUnknown] = []
+    for answer, (_, direct) in zip(answers, _SERVICES[settings.tls], strict=True):
+        if isinstance(answer, DnsUnknown):
+            unknown.append(answer)
+        else:
+            records += [replace(record, direct=direct) for record in answer]
+    doubt = next((each for each in unknown if not each.definite), None)
+    if not records:
+        return [itself], doubt or unknown[0]
+    # A target of "." means: not offered (RFC 2782). Then the domain itself is none either.
+    usable = [record for record in srv_order(records, rng) if record.target != "."]
+    if not usable:
+        raise _failed(
+            settings,
+            f"the DNS of {settings.host} says that it offers no {_kind_of_xmpp(settings)}",
+            permanent=doubt is None,
+        )
+    return [Target(r.target, r.port, r.direct, r.secure) for r in usable[:MAX_TARGETS]], doubt
+
+
+async def _ask_srv(srv: LookUpSrv, name: str) -> Sequence[SrvRecord] | DnsUnknown:
+    try:
+        return await srv(name)
+    except DnsUnknown as unknown:
+        return unknown
 
 
 def srv_order(records: Iterable[SrvRecord], rng: random.Random) -> list[SrvRecord]:
@@ -135,70 +183,45 @@ def srv_order(records: Iterable[SrvRecord], rng: random.Random) -> list[SrvRecor
     return ordered
 
 
-async def resolve(
-    settings: ConnectionSettings,
-    *,
-    rng: random.Random | None = None,
-    srv: LookUpSrv = look_up_srv,
-    addresses: LookUpAddresses = look_up_addresses,
-) -> list[Candidate]:
-    """The addresses to try for one connection, in order, never an empty list.
-
-    `rng` decides between SRV records of equal priority. Raises ConnectionFailed(step="resolve"),
-    permanent where DNS says that the names do not exist.
-    """
-    try:
-        targets, doubt = await _targets(settings, rng or random.Random(), srv)
-        return await _candidates(settings, targets, doubt, addresses)
-    except ValueError as error:
-        raise _failed(settings, str(error), permanent=True) from None
-
-
-async def _targets(
-    settings: ConnectionSettings, rng: random.Random, srv: LookUpSrv
-) -> tuple[list[Target], SrvUnknown | None]:
-    """Names and ports to try; and why SRV was of no use, where it was asked in vain."""
-    host = names.a_label(settings.server or settings.host)
+def _usual_port(settings: ConnectionSettings) -> int:
     if settings.kind == "component":
-        return [Target(host, settings.port or COMPONENT_PORT)], None
-    itself = Target(host, settings.port or CLIENT_PORT)
-    if settings.server or settings.port or names.ip_literal(host) or names.is_localhost(host):
-        return [itself], None
-    try:
-        records = await srv(f"_xmpp-client._tcp.{host}.")
-    except SrvUnknown as unknown:
-        return [itself], unknown
-    if len(records) == 1 and records[0].target == ".":
-        raise _failed(
-            settings,
-            f"the DNS of {settings.host} says that it offers no XMPP to clients",
-            permanent=True,
-        )
-    usable = [record for record in srv_order(records, rng) if record.target != "."]
-    return [Target(record.target, record.port) for record in usable[:MAX_TARGETS]], None
+        return COMPONENT_PORT
+    return DIRECT_PORT if settings.tls == "direct" else CLIENT_PORT
+
+
+def _needs_no_dns(host: str) -> bool:
+    return names.ip_literal(host) is not None or names.is_localhost(host)
+
+
+def _kind_of_xmpp(settings: ConnectionSettings) -> str:
+    return "XMPP over direct TLS to clients" if settings.tls == "direct" else "XMPP to clients"
+
+
+# -- addresses and certificates -------------------------------------------------------------------
 
 
 async def _candidates(
     settings: ConnectionSettings,
     targets: Sequence[Target],
-    doubt: SrvUnknown | None,
+    doubt: DnsUnknown | None,
     addresses: LookUpAddresses,
+    tlsa: LookUpTlsa,
 ) -> list[Candidate]:
     answers = await asyncio.gather(
-        *(addresses(target.host, target.port) for target in targets), return_exceptions=True
+        *(_places(settings, target, addresses, tlsa) for target in targets), return_exceptions=True
     )
     found: list[Candidate] = []
     faults: list[str] = []
     certain = doubt is None or doubt.definite
     for target, answer in zip(targets, answers, strict=True):
-        if isinstance(answer, (OSError, UnicodeError)):  # gaierror and TimeoutError are OSErrors
+        if isinstance(answer, (OSError, UnicodeError, DnsUnknown)):  # gaierror is an OSError
             reason, definite = _reason(answer)
             certain &= definite
             faults.append(f"{target.host}: {reason}")
         elif isinstance(answer, BaseException):
             raise answer
         else:
-            found += [Candidate(target.host, address, target.port) for address in answer]
+            found += answer
     if found:
         return list(dict.fromkeys(found))[:MAX_CANDIDATES]
     if doubt is not None and not doubt.definite:
@@ -206,11 +229,36 @@ async def _candidates(
     raise _failed(settings, "; ".join(faults) or "DNS has no address", permanent=certain)
 
 
+async def _places(
+    settings: ConnectionSettings, target: Target, addresses: LookUpAddresses, tlsa: LookUpTlsa
+) -> list[Candidate]:
+    found = await addresses(target.host, target.port)
+    records: Sequence[TlsaRecord] = ()
+    if settings.dane and target.secure and not _needs_no_dns(target.host):
+        # Where this fails, the target is not used: whoever can suppress the answer must not be
+        # able to do away with what it says (RFC 7673 §3.4).
+        records = await tlsa(f"_{target.port}._tcp.{target.host}.")
+    return [
+        Candidate(target.host, address, target.port, target.direct, tuple(records))
+        for address in _by_turns(found)
+    ]
+
+
+def _by_turns(addresses: Sequence[str]) -> list[str]:
+    """One of each family after the other, beginning with the first one's (RFC 8305 §4)."""
+    first = [each for each in addresses if (":" in each) is (":" in addresses[0])]
+    rest = [each for each in addresses if each not in first]
+    pairs = chain.from_iterable(zip_longest(first, rest))
+    return [each for each in pairs if each is not None]
+
+
 _NO_SUCH_NAME = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
 
 
-def _reason(error: OSError | UnicodeError) -> tuple[str, bool]:
+def _reason(error: OSError | UnicodeError | DnsUnknown) -> tuple[str, bool]:
     """In words; and whether DNS was definite about it."""
+    if isinstance(error, DnsUnknown):
+        return f"the TLSA records: {error}", False
     if isinstance(error, UnicodeError):
         return "not a host name", True
     if isinstance(error, TimeoutError):

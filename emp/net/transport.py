@@ -12,30 +12,45 @@ write. All else that costs time per stanza is the engine's.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from emp.config import ConnectionSettings
 from emp.errors import ConnectionFailed, EmpError, LocalProtocolError
 from emp.jid import JID
-from emp.net import failures, names, sockets, tls
+from emp.net import binding, failures, sockets, tls
+from emp.net.pulse import Pulse
+from emp.net.shell import Shell
+from emp.net.trust import Trust
 from emp.stanza import Presence, Stanza
 from emp.stream import ClientStream, ComponentStream
+from emp.stream.engine import Stream
 from emp.stream.events import (
     Authenticated,
+    Compute,
     Event,
     Ready,
+    Resumed,
     StanzasReceived,
     StartTLS,
     StreamClosed,
     StreamFailed,
     StreamOpened,
 )
+from emp.stream.management import UNACKNOWLEDGED, Management
+
+if TYPE_CHECKING:
+    from emp.net.websocket import Wire
 
 WRITE_HIGH_WATER = 262_144
 """Bytes in the outgoing buffer at which the sink is asked to wait: 800 stanzas of 300 bytes."""
+
+HOPELESS = 16 * UNACKNOWLEDGED
+"""Stanzas without acknowledgement at which the peer is given up. Senders wait at a sixteenth of
+that; beyond it are what was on its way, and what nobody can hold back, such as refusals."""
 
 CLOSE_SECONDS = 5.0
 """For the peer to answer our </stream:stream>, and for the last bytes to leave."""
@@ -69,7 +84,7 @@ class StreamSink(Protocol):
         """There is room again."""
 
 
-class XMPPStream(asyncio.Protocol):
+class XMPPStream(Shell):
     """A stream as `emp.net.open_stream` returns it: ready for stanzas.
 
     `jid`: the full JID of a client, the domain of a component. Not thread-safe.
@@ -78,31 +93,43 @@ class XMPPStream(asyncio.Protocol):
     jid: JID
 
     def __init__(
-        self, settings: ConnectionSettings, engine: ClientStream | ComponentStream, sink: StreamSink
+        self,
+        settings: ConnectionSettings,
+        engine: ClientStream | ComponentStream,
+        sink: StreamSink,
+        wire: Wire | None = None,
     ) -> None:
+        """wire: what stands between the engine and the socket; None for nothing."""
+        super().__init__(WRITE_HIGH_WATER)
         self.peer = settings.server or settings.host
         self._settings = settings
         self._engine = engine
+        self._wire: Stream | Wire = wire or engine
         self._sink = sink
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
         self._events: deque[Event] = deque()  # of the negotiation
         self._news: asyncio.Future[None] | None = None  # somebody waits for the next of them
         self._lost: asyncio.Future[None] = self._loop.create_future()  # the socket is closed
         self._ready = False  # the sink gets what arrives
         self._handed_over = False  # open_stream succeeded: ends go to the sink
+        self._secured = False  # by TLS
         self._closing = False  # we said </stream:stream>
         self._ended = False
         self._failure: ConnectionFailed | None = None
         self._read_paused = False
-        self._securing = False
-        self._early = b""  # decrypted before start_tls() returned
-        self._last_write = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.write_blocked = False
-        """True between write_paused() and write_resumed()."""
+        self._buffer_full = False
+        self._told_blocked = False  # the sink was
+        self._pulse = Pulse(
+            self,
+            engine,
+            keepalive=settings.keepalive,
+            ping_timeout=settings.ping_timeout,
+            clock=self._loop,
+        )
+        self.resumed = False
+        """Whether the session is an earlier one that goes on (XEP-0198 §5)."""
         self.bytes_received = 0
-        """Bytes of XML that came in, decrypted."""
+        """Bytes that came in, decrypted."""
 
     # -- what users call --------------------------------------------------------------------------
 
@@ -112,6 +139,44 @@ class XMPPStream(asyncio.Protocol):
             raise LocalProtocolError("the stream is closed")
         self._engine.send(stanzas)
         self._flush()
+        if not self._pulse.watching:
+            self._pulse.wrote()
+        if self._engine.management.full:
+            self._tell_flow()
+            if len(self._engine.management.unacknowledged) > HOPELESS:
+                self._finish(self._failed(f"{self.peer} acknowledges nothing"))
+                self.abort()
+
+    def send_nonza(self, xml: str) -> None:
+        """Send an element that is no stanza, such as those of XEP-0352. Raises LocalProtocolError
+        when the stream is over."""
+        if self._ended or self._closing:
+            raise LocalProtocolError("the stream is closed")
+        self._engine.queue(xml)
+        self._flush()
+
+    @property
+    def features(self) -> frozenset[str]:
+        """Clark names of the stream features that the server has offered last."""
+        return self._engine.features
+
+    def handled(self, number: int) -> None:
+        """All stanzas up to `number` are handled, as `management` counts them: they may be
+        acknowledged. At any time, also when the stream is over."""
+        self._engine.handled(number)
+        if not self._ended:
+            self._flush()
+
+    @property
+    def management(self) -> Management:
+        """The books of what goes through the stream, and through the next one."""
+        return self._engine.management
+
+    @property
+    def write_blocked(self) -> bool:
+        """Whether senders should wait: the outgoing buffer is full, or too much of what was sent
+        is not acknowledged. The sink hears of every change."""
+        return self._buffer_full or self._engine.management.full
 
     def pause_reading(self) -> None:
         """Take nothing more off the socket: TCP slows the peer down. Any time, and repeatedly."""
@@ -121,6 +186,7 @@ class XMPPStream(asyncio.Protocol):
     def resume_reading(self) -> None:
         """Undo pause_reading(). Any time, and repeatedly."""
         self._read_paused = False
+        self._pulse.heard = self._loop.time()  # what was not read cannot have been heard
         self._apply_reading()
 
     async def close(self, timeout: float = CLOSE_SECONDS) -> None:
@@ -133,6 +199,7 @@ class XMPPStream(asyncio.Protocol):
             if self._settings.kind == "client" and self._engine.ready:
                 self._engine.send([Presence(type="unavailable")])
             self._closing = True
+            self._pulse.stop()
             self._engine.close()
             self._flush()
         if not self._lost.done():
@@ -153,14 +220,16 @@ class XMPPStream(asyncio.Protocol):
         self._use(cast(asyncio.Transport, transport))
         sockets.set_options(transport.get_extra_info("socket"))
 
-    def data_received(self, data: bytes) -> None:
-        if self._securing:  # TLS is up, but start_tls() has not returned yet
-            self._early += data
-            return
+    def _received(self, data: bytes) -> None:
         if self._ended:
             return
         self.bytes_received += len(data)
-        events = self._engine.receive_data(data)
+        events = self._wire.receive_data(data)
+        if events or self._wire.idle:  # bytes of a stanza that never ends are no sign of life
+            self._pulse.heard = self._loop.time()
+        self._happened(events)
+
+    def _happened(self, events: list[Event]) -> None:
         self._flush()
         for event in events:
             if type(event) is StanzasReceived and self._ready:
@@ -169,17 +238,18 @@ class XMPPStream(asyncio.Protocol):
                     return
             else:
                 self._control(event)
+        if self._told_blocked:  # there may have been acknowledgements
+            self._tell_flow()
 
     def eof_received(self) -> None:
         if not self._ended:
-            for event in self._engine.receive_eof():
-                if isinstance(event, StreamClosed):
+            for event in self._wire.receive_eof():
+                if isinstance(event, StreamClosed) or _says_more(event):
                     self._control(event)
             self._finish(self._failed(f"{self.peer} closed the connection"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        reason = failures.os_reason(exc) if isinstance(exc, OSError) else "connection closed"
-        self._finish(self._failed(f"{self.peer}: {reason}"))
+        self._finish(failures.lost(exc, self.peer))
         if self._timer is not None:
             self._timer.cancel()
         self._transport = None
@@ -187,30 +257,75 @@ class XMPPStream(asyncio.Protocol):
             self._lost.set_result(None)
 
     def pause_writing(self) -> None:
-        self.write_blocked = True
-        if self._ready and not self._ended:
-            self._sink.write_paused()
+        self._buffer_full = True
+        self._engine.acks.hush(True)
+        self._tell_flow()
 
     def resume_writing(self) -> None:
-        self.write_blocked = False
-        if self._ready and not self._ended:
+        self._buffer_full = False
+        self._engine.acks.hush(False)
+        if not self._ended:
+            self._flush()
+        self._tell_flow()
+
+    def _tell_flow(self) -> None:
+        blocked = self.write_blocked
+        if blocked is self._told_blocked or not self._ready or self._ended:
+            return
+        self._told_blocked = blocked
+        if blocked:
+            self._sink.write_paused()
+        else:
             self._sink.write_resumed()
 
     # -- negotiation ------------------------------------------------------------------------------
 
-    async def negotiate(self, context: ssl.SSLContext | None, progress: Progress) -> None:
+    async def attach(
+        self, sock: socket.socket, trust: Trust | None, until: float, progress: Progress
+    ) -> None:
+        """Take over a connected socket. With `trust`: TLS from the first byte (XEP-0368), until
+        that time of the event loop. Raises ConnectionFailed. For `open_stream`."""
+        if trust is None:
+            await self._loop.create_connection(lambda: self, sock=sock)
+            progress("connect", self.peer)
+            return
+        try:
+            transport, _ = await self._loop.create_connection(
+                lambda: self,
+                sock=sock,
+                ssl=trust.context,
+                server_hostname=trust.name,
+                ssl_handshake_timeout=max(until - self._loop.time(), 0.001),
+                ssl_shutdown_timeout=CLOSE_SECONDS,
+            )
+        except OSError as error:
+            raise tls.handshake_failed(error, self.peer, trust.ca_file) from None
+        progress("connect", self.peer)
+        progress("secure", self._protected(transport.get_extra_info("ssl_object"), trust))
+
+    def _protected(self, connection: ssl.SSLObject, trust: Trust) -> str:
+        """TLS stands. Who is there is made sure before a byte is sent; returns the version."""
+        trust.verify(connection)
+        self._engine.tls_established(binding.bindings(connection))
+        self._secured = True
+        return str(connection.version()).replace("TLSv", "TLS ")
+
+    async def negotiate(self, trust: Trust | None, progress: Progress, *, available: bool) -> None:
         """From the first header to the last step; raises ConnectionFailed. For `open_stream`."""
         client = self._settings.kind == "client"
-        step = "secure" if client else "authenticate"
+        step = "secure" if client and not self._secured else "authenticate"
+        if self._wire is not self._engine:
+            step = "upgrade"
         deadline = self._deadline()
+        if self._ended:  # the peer has hung up already
+            raise failures.at_step(self._failure, step, self.peer)
         self._engine.start()
         self._flush()
         while True:
             event = await self._next(step, deadline)
             match event:
-                case StartTLS() if context is not None:
-                    detail = await self._secure(context, deadline)
-                    progress("secure", detail)
+                case StartTLS() if trust is not None:
+                    progress("secure", await self._secure(trust, deadline))
                     step, deadline = "authenticate", self._deadline()
                 case Authenticated():
                     progress("authenticate", event.mechanism)
@@ -218,6 +333,12 @@ class XMPPStream(asyncio.Protocol):
                 case Ready():
                     progress("bind", str(event.jid))
                     break
+                case Resumed():
+                    progress("bind", f"{event.jid}, resumed")
+                    break
+                case StreamOpened() if step == "upgrade":
+                    progress("upgrade", "WebSocket")
+                    step, deadline = "authenticate", self._deadline()
                 case StreamOpened():
                     continue
                 case _:
@@ -225,12 +346,12 @@ class XMPPStream(asyncio.Protocol):
                     raise ConnectionFailed(step, f"{self.peer}: {what} at the wrong time")
         if self._events or self._ended:  # the end came in the same read as Ready
             await self._next(step, deadline)
-        if client:
-            self.send([Presence()])
+        if client and available and self._settings.presence and not self.resumed:
+            self.send([first_presence(self._settings)])
             progress("presence", "available")
         self._handed_over = True
-        if self._settings.keepalive:
-            self._timer = self._loop.call_later(self._settings.keepalive, self._keep_alive)
+        self._tell_flow()
+        self._pulse.start(self._engine.peer_limits.idle_seconds)
 
     def _deadline(self) -> float:
         return self._loop.time() + self._settings.connect_timeout
@@ -238,8 +359,7 @@ class XMPPStream(asyncio.Protocol):
     async def _next(self, step: str, deadline: float) -> Event:
         while not self._events:
             if self._ended:
-                reason = self._failure.reason if self._failure else f"{self.peer} closed the stream"
-                raise ConnectionFailed(step, reason)
+                raise failures.at_step(self._failure, step, self.peer)
             self._news = self._loop.create_future()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -256,44 +376,21 @@ class XMPPStream(asyncio.Protocol):
             raise ConnectionFailed(step, f"{self.peer} closed the stream")
         return event
 
-    async def _secure(self, context: ssl.SSLContext, deadline: float) -> str:
+    async def _secure(self, trust: Trust, deadline: float) -> str:
         """The TLS handshake (RFC 6120 §5.4.3); returns the version of TLS."""
-        plain = self._transport
-        assert plain is not None
-        secured: asyncio.Transport | None = None
         try:
-            secured = await self._loop.start_tls(
-                plain,
-                self,
-                context,
-                server_hostname=names.a_label(self._settings.host),
-                ssl_handshake_timeout=max(deadline - self._loop.time(), 0.001),
-                ssl_shutdown_timeout=CLOSE_SECONDS,
+            connection = await self._start_tls(
+                trust.context,
+                server_hostname=trust.name,
+                timeout=max(deadline - self._loop.time(), 0.001),
+                shutdown_timeout=CLOSE_SECONDS,
             )
-        except ssl.SSLCertVerificationError as error:
-            domain, ca_file = self._settings.host, self._settings.ca_file
-            raise tls.refused(error, domain, ca_file) from None
-        except ssl.SSLError as error:
-            what = error.reason or str(error)
-            reason = f"no TLS with {self.peer}: {what.lower().replace('_', ' ')}"
-            raise ConnectionFailed("secure", reason) from None
-        except OSError as error:  # ConnectionAbortedError is how asyncio says "handshake too slow"
-            reason = f"{self.peer}: {failures.os_reason(error)} during the TLS handshake"
-            raise ConnectionFailed("secure", reason) from None
-        finally:
-            self._securing = False
-            if secured is None:  # whether connection_lost() comes now depends on the event loop
-                plain.abort()
-        if secured is None:  # documented: the transport was closing
-            raise ConnectionFailed("secure", f"{self.peer} closed the connection")
-        self._use(secured)
-        self._engine.tls_established()
+        except OSError as error:
+            raise tls.handshake_failed(error, self.peer, trust.ca_file) from None
+        version = self._protected(connection, trust)
         self._flush()
-        early, self._early = self._early, b""
-        if early:
-            self.data_received(early)
-        version = secured.get_extra_info("ssl_object").version()
-        return str(version).replace("TLSv", "TLS ")
+        self._take_early()
+        return version
 
     def _control(self, event: Event) -> None:
         """All but stanzas of a stream that is ready."""
@@ -301,12 +398,14 @@ class XMPPStream(asyncio.Protocol):
             return
         match event:
             case StartTLS():
-                # Nothing may be taken for clear text any more; start_tls() resumes.
-                self._securing = True
-                if self._transport is not None:
-                    self._transport.pause_reading()
-            case Ready():
+                self._expect_tls()
+            case Compute():
+                work = self._loop.run_in_executor(None, event.work)
+                work.add_done_callback(self._computed)
+                return
+            case Ready() | Resumed():
                 self.jid = event.jid
+                self.resumed = isinstance(event, Resumed)
                 self._ready = True
             case StreamClosed() if self._handed_over:
                 self._finish(None)
@@ -317,6 +416,11 @@ class XMPPStream(asyncio.Protocol):
         if not self._handed_over:
             self._events.append(event)
             self._wake()
+
+    def _computed(self, work: asyncio.Future[None]) -> None:
+        if not self._ended and not work.cancelled():
+            work.result()
+            self._happened(self._engine.computed())
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -332,8 +436,7 @@ class XMPPStream(asyncio.Protocol):
             return
         self._ended = True
         self._failure = failure
-        if self._timer is not None:
-            self._timer.cancel()
+        self._pulse.stop()
         self._engine.receive_eof()
         self._wake()
         if self._handed_over:
@@ -371,35 +474,40 @@ class XMPPStream(asyncio.Protocol):
 
     # -- the socket -------------------------------------------------------------------------------
 
-    def _use(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        transport.set_write_buffer_limits(WRITE_HIGH_WATER)
-        self._apply_reading()
-
-    def _apply_reading(self) -> None:
-        transport = self._transport
-        if transport is None or self._securing or transport.is_closing():
-            return  # start_tls() pauses and resumes by itself; _use() catches up after it
-        if self._read_paused:
-            transport.pause_reading()
-        else:
-            transport.resume_reading()
+    @property
+    def _held(self) -> bool:
+        return self._read_paused
 
     def _flush(self) -> None:
-        data = self._engine.data_to_send()
+        data = self._wire.data_to_send()
         if data and self._transport is not None:
             self._transport.write(data)
-            self._last_write = self._loop.time()
 
-    def _keep_alive(self) -> None:
-        """Whitespace after silence (RFC 6120 §4.6.1). Looks at the clock, so that writing need not
-        touch the timer."""
-        if self._closing or self._transport is None:
-            return
-        wait = self._last_write + self._settings.keepalive - self._loop.time()
-        if wait <= 0:
-            if not self.write_blocked:  # else the peer has bytes to acknowledge anyway
-                self._transport.write(b" ")
-            self._last_write = self._loop.time()
-            wait = self._settings.keepalive
-        self._timer = self._loop.call_later(wait, self._keep_alive)
+    # -- for Pulse --------------------------------------------------------------------------------
+
+    @property
+    def hears(self) -> bool:
+        """Whether what the peer says would be noticed."""
+        return not self._read_paused
+
+    def ask(self) -> None:
+        """Ask the peer what it has."""
+        self._engine.request_ack()
+        self._flush()
+
+    def silent(self) -> None:
+        """The peer was asked, and says nothing: it is gone, or as good as that."""
+        seconds = f"{self._settings.ping_timeout:g} s"
+        self._finish(self._failed(f"{self.peer} does not answer: nothing came for {seconds}"))
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _says_more(event: Event) -> bool:
+    """Whether it tells better than we could how a connection has ended."""
+    return isinstance(event, StreamFailed) and isinstance(event.error, failures.LineFault)
+
+
+def first_presence(settings: ConnectionSettings) -> Presence:
+    """What makes a client available (RFC 6121 §4.2), as the settings want it."""
+    return Presence(show=settings.show, status=settings.status, priority=settings.priority)

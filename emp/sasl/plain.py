@@ -4,7 +4,8 @@ import hmac
 import secrets
 
 from emp.errors import AuthenticationError
-from emp.sasl.mechanism import Challenge, Mechanism, PasswordOf, Success
+from emp.sasl.authzid import may_act_for
+from emp.sasl.mechanism import Attempt, Authority, Challenge, Channel, Mechanism, Success
 from emp.sasl.prep import saslprep
 
 
@@ -13,12 +14,14 @@ class PlainClient:
 
     __slots__ = ("_message",)
 
-    def __init__(self, username: str, password: str) -> None:
+    def __init__(self, attempt: Attempt) -> None:
+        username = attempt.credentials.username
+        password = attempt.credentials.password or ""
         try:
             prepared = saslprep(username), saslprep(password)
         except ValueError as error:
             raise AuthenticationError("malformed-request", str(error)) from error
-        if "\0" in username or "\0" in password or not all(prepared):
+        if "\0" in f"{username}{password}" or not all(prepared):
             raise AuthenticationError("malformed-request", "empty user name or password")
         self._message = "\0".join(("", *prepared)).encode()
 
@@ -36,10 +39,11 @@ class PlainClient:
 class PlainServer:
     """Compares in constant time; unknown users take as long as known ones."""
 
-    __slots__ = ("_password_of",)
+    __slots__ = ("_domain", "_password_of")
 
-    def __init__(self, password_of: PasswordOf) -> None:
-        self._password_of = password_of
+    def __init__(self, authority: Authority, channel: Channel) -> None:
+        self._password_of = authority.password_of
+        self._domain = authority.domain
 
     def receive(self, response: bytes | None) -> Challenge | Success:
         if response is None:
@@ -51,11 +55,8 @@ class PlainServer:
             raise AuthenticationError("malformed-request") from error
         if not username or not password:
             raise AuthenticationError("malformed-request")
-        if authzid not in ("", username):
-            # XMPP's authzid is a bare JID (RFC 6120 §6.3.8); nobody may act for others here.
-            local, at, _ = authzid.partition("@")
-            if not at or local != username:
-                raise AuthenticationError("invalid-authzid")
+        if authzid and not may_act_for(authzid, username, self._domain):
+            raise AuthenticationError("invalid-authzid")
         known = self._password_of(username)
         expected = secrets.token_hex() if known is None else _stored(known)
         if not hmac.compare_digest(expected.encode(), password.encode()) or known is None:

@@ -1,17 +1,18 @@
-"""SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding."""
+"""SCRAM (RFC 5802) with SHA-1, SHA-256 (RFC 7677) and SHA-512: grammar and arithmetic.
+
+The halves are in scram_client and scram_server.
+"""
 
 import base64
 import binascii
 import hashlib
 import hmac
 import re
-import secrets
-from functools import partial
+from collections.abc import Iterable
 from typing import Final
 
 from emp.errors import AuthenticationError
-from emp.sasl.mechanism import Challenge, ClientExchange, Mechanism, PasswordOf, Success
-from emp.sasl.prep import saslprep
+from emp.sasl.memory import Keys
 
 # RFC 7677 §4: at least that many. Fewer make the proof a gift to who guesses passwords.
 MIN_ITERATIONS: Final = 4096
@@ -28,166 +29,23 @@ _NONCE: Final = r"[\x21-\x2b\x2d-\x7e]+"
 _BASE64: Final = r"[A-Za-z0-9/+=]+"
 # An extension is a letter; those that are not understood are ignored, except m= (§5.1).
 _EXTENSIONS: Final = r"(?:,[A-Za-ln-z]=[^,\0]+)*"
-_SERVER_FIRST: Final = re.compile(
-    rf"r=(?P<nonce>{_NONCE}),s=(?P<salt>{_BASE64}),i=(?P<iterations>-?[0-9]{{1,20}}){_EXTENSIONS}"
+SERVER_FIRST: Final = re.compile(
+    rf"r=(?P<nonce>{_NONCE}),s=(?P<salt>{_BASE64}),i=(?P<iterations>-?[0-9]{{1,20}})"
+    rf"(?P<extensions>{_EXTENSIONS})"
 )
-_SERVER_FINAL: Final = re.compile(
+SERVER_FINAL: Final = re.compile(
     rf"(?:v=(?P<verifier>{_BASE64})|e=(?P<error>[^,\0]+)){_EXTENSIONS}"
 )
-_CLIENT_FIRST: Final = re.compile(
+CLIENT_FIRST: Final = re.compile(
     rf"(?P<gs2>(?P<flag>n|y|p=[A-Za-z0-9.-]+),(?:a=(?P<authzid>[^,\0]+))?,)"
     rf"(?P<bare>n=(?P<name>(?:[^,=\0]|=2C|=3D)+),r=(?P<nonce>{_NONCE}){_EXTENSIONS})"
 )
-_CLIENT_FINAL: Final = re.compile(
+CLIENT_FINAL: Final = re.compile(
     rf"(?P<bare>c=(?P<binding>{_BASE64}),r=(?P<nonce>{_NONCE}){_EXTENSIONS}),p=(?P<proof>{_BASE64})"
 )
 
-
-class ScramClient:
-    """The client's half; trusts the server only after its signature."""
-
-    __slots__ = (
-        "_bare",
-        "_digest",
-        "_nonce",
-        "_password",
-        "_signature",
-        "_verified",
-    )
-
-    def __init__(
-        self, username: str, password: str, *, digest: str, nonce: str | None = None
-    ) -> None:
-        try:
-            name, self._password = saslprep(username), saslprep(password).encode()
-        except ValueError as error:
-            raise AuthenticationError("malformed-request", str(error)) from error
-        if not name:
-            raise AuthenticationError("malformed-request", "empty user name")
-        self._digest = digest
-        self._nonce = nonce or secrets.token_urlsafe(NONCE_BYTES)
-        self._bare = f"n={escape_name(name)},r={self._nonce}"
-        self._signature: bytes | None = None
-        self._verified = False
-
-    def initial(self) -> bytes:
-        return f"n,,{self._bare}".encode()
-
-    def respond(self, challenge: bytes) -> bytes:
-        if self._signature is None:
-            return self._prove(challenge)
-        if self._verified:
-            raise AuthenticationError("malformed-request", "a challenge too many")
-        self._verify(challenge)
-        return b""
-
-    def finish(self, additional: bytes | None) -> None:
-        if self._verified:
-            if additional:
-                raise AuthenticationError("malformed-request", "additional data too many")
-            return
-        if self._signature is None or not additional:
-            raise AuthenticationError("not-authorized", "the server did not prove who it is")
-        self._verify(additional)
-
-    def _prove(self, challenge: bytes) -> bytes:
-        text = _decode(challenge)
-        first = _SERVER_FIRST.fullmatch(text)
-        if first is None:
-            raise AuthenticationError("malformed-request", "not a SCRAM challenge")
-        nonce = first["nonce"]
-        if not nonce.startswith(self._nonce) or nonce == self._nonce:
-            raise AuthenticationError("malformed-request", "the server did not use our nonce")
-        iterations = int(first["iterations"])
-        if not MIN_ITERATIONS <= iterations <= MAX_ITERATIONS:
-            raise AuthenticationError(
-                "malformed-request",
-                f"the server asks for {iterations} iterations;"
-                f" {MIN_ITERATIONS} to {MAX_ITERATIONS} are acceptable",
-            )
-        final = f"c=biws,r={nonce}"
-        message = f"{self._bare},{text},{final}".encode()
-        salted = salt_password(self._digest, self._password, _unbase64(first["salt"]), iterations)
-        proof = client_proof(self._digest, salted, message)
-        self._signature = server_signature(self._digest, salted, message)
-        return f"{final},p={_base64(proof)}".encode()
-
-    def _verify(self, message: bytes) -> None:
-        final = _SERVER_FINAL.fullmatch(_decode(message))
-        if final is None:
-            raise AuthenticationError("malformed-request", "not a SCRAM server's last message")
-        if final["error"]:
-            raise AuthenticationError("not-authorized", f"the server says {final['error']!r:.100}")
-        assert self._signature is not None
-        if not hmac.compare_digest(self._signature, _unbase64(final["verifier"])):
-            raise AuthenticationError("not-authorized", "the server does not know the password")
-        self._verified = True
-
-
-class ScramServer:
-    """The server's half, from a password. Unknown users fail at the end, as wrong passwords do."""
-
-    __slots__ = (
-        "_digest",
-        "_first",
-        "_gs2",
-        "_known",
-        "_nonce",
-        "_password_of",
-        "_salted",
-        "_username",
-    )
-
-    def __init__(self, password_of: PasswordOf, *, digest: str, nonce: str | None = None) -> None:
-        self._password_of = password_of
-        self._digest = digest
-        self._nonce = nonce or secrets.token_urlsafe(NONCE_BYTES)
-        self._first: str | None = None
-
-    def receive(self, response: bytes | None) -> Challenge | Success:
-        if response is None:
-            return Challenge(b"")
-        text = _decode(response)
-        return self._challenge(text) if self._first is None else self._decide(text, self._first)
-
-    def _challenge(self, text: str) -> Challenge:
-        first = _CLIENT_FIRST.fullmatch(text)
-        if first is None or first["flag"].startswith("p"):
-            raise AuthenticationError("malformed-request")
-        try:
-            self._username = saslprep(unescape_name(first["name"]))
-        except ValueError as error:
-            raise AuthenticationError("malformed-request") from error
-        if first["authzid"] and unescape_name(first["authzid"]).partition("@")[0] != self._username:
-            raise AuthenticationError("invalid-authzid")
-        password = self._password_of(self._username)
-        self._known = password is not None
-        try:
-            prepared = saslprep(password or "")
-        except ValueError:
-            self._known, prepared = False, ""
-        salt = secrets.token_bytes(SALT_BYTES)
-        self._salted = salt_password(
-            self._digest, (prepared or secrets.token_hex()).encode(), salt, MIN_ITERATIONS
-        )
-        self._nonce = first["nonce"] + self._nonce
-        self._gs2 = first["gs2"]
-        challenge = f"r={self._nonce},s={_base64(salt)},i={MIN_ITERATIONS}"
-        self._first = f"{first['bare']},{challenge}"
-        return Challenge(challenge.encode())
-
-    def _decide(self, text: str, first: str) -> Success:
-        final = _CLIENT_FINAL.fullmatch(text)
-        if final is None:
-            raise AuthenticationError("malformed-request")
-        if final["nonce"] != self._nonce or _unbase64(final["binding"]) != self._gs2.encode():
-            raise AuthenticationError("not-authorized")
-        message = f"{first},{final['bare']}".encode()
-        expected = client_proof(self._digest, self._salted, message)
-        if not hmac.compare_digest(expected, _unbase64(final["proof"])) or not self._known:
-            raise AuthenticationError("not-authorized")
-        signature = server_signature(self._digest, self._salted, message)
-        return Success(self._username, f"v={_base64(signature)}".encode())
+_BETWEEN_NAMES: Final = "\x1e"
+_BETWEEN_LISTS: Final = "\x1f"
 
 
 # -- the arithmetic of RFC 5802 §3 ---------------------------------------------------------------
@@ -198,16 +56,41 @@ def salt_password(digest: str, password: bytes, salt: bytes, iterations: int) ->
     return hashlib.pbkdf2_hmac(digest, password, salt, iterations)
 
 
-def client_proof(digest: str, salted: bytes, message: bytes) -> bytes:
-    """ClientKey XOR ClientSignature."""
-    key = hmac.digest(salted, b"Client Key", digest)
-    signature = hmac.digest(hashlib.new(digest, key).digest(), message, digest)
+def derive_keys(digest: str, salted: bytes) -> Keys:
+    """ClientKey and ServerKey."""
+    return Keys(
+        hmac.digest(salted, b"Client Key", digest), hmac.digest(salted, b"Server Key", digest)
+    )
+
+
+def stored_key(digest: str, client_key: bytes) -> bytes:
+    """What the server keeps: who steals it cannot log in with it."""
+    return hashlib.new(digest, client_key).digest()
+
+
+def masked(digest: str, stored: bytes, key: bytes, message: bytes) -> bytes:
+    """ClientKey XOR ClientSignature: from the key to the proof, and from the proof to the key.
+
+    `key` has the digest's size.
+    """
+    signature = hmac.digest(stored, message, digest)
     return bytes(left ^ right for left, right in zip(key, signature, strict=True))
 
 
-def server_signature(digest: str, salted: bytes, message: bytes) -> bytes:
+def server_signature(digest: str, server_key: bytes, message: bytes) -> bytes:
     """What only who knows the password can compute."""
-    return hmac.digest(hmac.digest(salted, b"Server Key", digest), message, digest)
+    return hmac.digest(server_key, message, digest)
+
+
+def hash_of_offer(digest: str, mechanisms: Iterable[str], types: Iterable[str] | None) -> str:
+    """The value of h=: what the server offers and announces, None for no list (XEP-0474 §5.1)."""
+    offer = _BETWEEN_NAMES.join(sorted(mechanisms, key=str.encode))
+    if types is not None:
+        offer += _BETWEEN_LISTS + _BETWEEN_NAMES.join(sorted(types, key=str.encode))
+    return to_base64(hashlib.new(digest, offer.encode()).digest())
+
+
+# -- the grammar of RFC 5802 §7 ------------------------------------------------------------------
 
 
 def escape_name(name: str) -> str:
@@ -220,7 +103,17 @@ def unescape_name(name: str) -> str:
     return name.replace("=2C", ",").replace("=3D", "=")
 
 
-def _decode(message: bytes) -> str:
+def extension(extensions: str, letter: str) -> str | None:
+    """The value of an extension, None where it is missing; of several the first."""
+    for each in extensions.split(","):
+        name, _, value = each.partition("=")
+        if name == letter:
+            return value
+    return None
+
+
+def decode(message: bytes) -> str:
+    """A message as text. AuthenticationError for one that is too long, or not UTF-8."""
     if len(message) > MESSAGE_BYTES:
         raise AuthenticationError("malformed-request", "a SCRAM message of kilobytes")
     try:
@@ -229,32 +122,17 @@ def _decode(message: bytes) -> str:
         raise AuthenticationError("malformed-request", "not UTF-8") from error
 
 
-def _base64(data: bytes) -> str:
+def to_base64(data: bytes) -> str:
+    """base64 as text."""
     return base64.b64encode(data).decode()
 
 
-def _unbase64(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
+    """The bytes. AuthenticationError for none, and for all but the one canonical spelling."""
     try:
         data = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise AuthenticationError("incorrect-encoding", "bad base64") from error
-    if not data or _base64(data) != text:
+    if not data or to_base64(data) != text:
         raise AuthenticationError("incorrect-encoding", "base64 that is empty or not canonical")
     return data
-
-
-def _client(digest: str, username: str, password: str) -> ClientExchange:
-    return ScramClient(username, password, digest=digest)
-
-
-def _mechanism(name: str, digest: str) -> Mechanism:
-    return Mechanism(
-        name,
-        needs_tls=False,
-        client=partial(_client, digest),
-        server=partial(ScramServer, digest=digest),
-    )
-
-
-SCRAM_SHA_1: Final = _mechanism("SCRAM-SHA-1", "sha1")
-SCRAM_SHA_256: Final = _mechanism("SCRAM-SHA-256", "sha256")

@@ -3,13 +3,17 @@
 from emp import ns
 from emp.errors import AuthenticationError, JIDError, RemoteProtocolError
 from emp.jid import JID
-from emp.sasl import ClientExchange
+from emp.sasl import Attempt, ClientExchange
 from emp.stanza import Stanza
+from emp.stream.acks import Acks
 from emp.stream.config import ClientConfig
 from emp.stream.engine import Stream, unexpected
 from emp.stream.events import Ready
-from emp.stream.features import FEATURES, Feature
-from emp.stream.parser import StreamHeader
+from emp.stream.features import FEATURES, Feature, limits, sm
+from emp.stream.features.sasl2 import Login
+from emp.stream.header import StreamHeader
+from emp.stream.limits import violation
+from emp.stream.management import Management
 from emp.stream.state import Done, Phase
 from emp.xml import Element, escape
 
@@ -25,16 +29,20 @@ class ClientStream(Stream):
 
     def __init__(self, config: ClientConfig) -> None:
         done = Done.NOTHING if config.require_tls else Done.TRUSTED
-        super().__init__(config.limits, Phase.START, done)
+        acks = Acks(config.management or Management(), self.queue, ping=config.domain)
+        super().__init__(config.limits, Phase.START, done, acks, config.framing)
         self.config = config
+        self.attempt: Attempt | None = None  # of SASL, while it is under way
         self.exchange: ClientExchange | None = None
         self.mechanism = ""
+        self.login: Login | None = None  # of SASL2, while it is under way
         self.request: str | None = None  # id of the iq whose answer a feature awaits
         self.jid: JID | None = None
         self._header_of_peer: StreamHeader | None = None
         self._offers: dict[str, Element] = {}
         self._feature: Feature | None = None  # the one that is being negotiated
-        self._early: list[Stanza] = []
+        self.early: list[Stanza] = []  # came before the stream was ready
+        self._taken: list[Feature] = []  # features that had their turn
 
     # -- for features ------------------------------------------------------------------------
 
@@ -42,8 +50,10 @@ class ClientStream(Stream):
         """The next feature; when there is none left, the stream is ready."""
         for feature in FEATURES:
             offer = self._offers.get(feature.name)
-            if offer is not None and feature.possible(self.done) and feature.wanted(self, offer):
-                del self._offers[feature.name]  # each one once
+            if offer is None or feature in self._taken or not feature.possible(self.done):
+                continue
+            if feature.wanted(self, offer):
+                self._taken.append(feature)  # each one once
                 self._feature = feature
                 feature.begin(self, offer)
                 return
@@ -51,25 +61,58 @@ class ClientStream(Stream):
         self._require(Done.AUTHENTICATED, AuthenticationError("invalid-mechanism", "no SASL"))
         self._require(Done.BOUND, RemoteProtocolError("unsupported-feature", "no binding"))
         assert self.jid is not None
+        if not self.management.active:
+            self.management.abandon()  # what an earlier session has left cannot be resumed
+        self.management.jid = self.jid
         self.become_ready()
         self.emit(Ready(self.jid))
-        self._deliver(self._early)
-        self._early = []
+        self._deliver(self.early)
+        self.early = []
+
+    def check_identity(self, jid: JID) -> None:
+        """RemoteProtocolError if the server takes us for somebody else: our address decides
+        whose roster pushes and carbons are believed."""
+        config = self.config
+        given = self.mechanism == "ANONYMOUS" or not config.username
+        name = jid.local if given else config.username
+        own = JID.parse(config.authzid).bare if config.authzid else JID(name, config.domain)
+        if jid.bare != own:
+            raise RemoteProtocolError("undefined-condition", f"the server takes us for {jid}")
+
+    def offered(self, name: str) -> Element | None:
+        """What the server offers under this name now, besides the feature under way."""
+        return self._offers.get(name)
+
+    def expect_features(self) -> None:
+        """The stream goes on without a restart, with new features (XEP-0388 §2.6.1)."""
+        self._offers = {}
+        self._taken = []
+        self._feature = None
 
     def keep(self, element: Element) -> None:
         """Keeps a stanza until the stream is ready."""
-        if len(self._early) >= EARLY_STANZAS:
-            raise RemoteProtocolError("policy-violation", "stanzas before the session")
-        self._early.append(Stanza.from_element(element))
+        if len(self.early) >= EARLY_STANZAS:
+            raise violation("early_stanzas", "stanzas before the session")
+        self.early.append(Stanza.from_element(element))
 
     # -- role --------------------------------------------------------------------------------
 
     def _header(self) -> str:
         config = self.config
-        return (
-            f"<?xml version='1.0'?><stream:stream to='{escape(config.domain)}' version='1.0'"
-            f" xml:lang='{escape(config.lang)}' xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}'>"
+        return self.framing.opening(
+            ns.CLIENT,
+            f" to='{escape(config.domain)}'{self._sender()}"
+            f" version='1.0' xml:lang='{escape(config.lang)}'",
         )
+
+    def _sender(self) -> str:
+        """Who we are, where nobody else can read it (RFC 6120 §4.7.1); FAST wants it."""
+        if Done.SECURE not in self.done or not self.config.username:
+            return ""
+        try:
+            return f" from='{escape(str(JID(self.config.username, self.config.domain)))}'"
+        except JIDError:
+            return ""
 
     def _header_received(self, header: StreamHeader) -> None:
         if header.namespace != ns.CLIENT:
@@ -85,10 +128,12 @@ class ClientStream(Stream):
             raise unexpected(element)
         handler(self, element)
 
+    def _manage(self, element: Element) -> None:
+        sm.client(self, element)
+
     def _restarted(self) -> None:
-        self._offers = {}
-        self._feature = None
-        self.exchange = None
+        self.expect_features()
+        self.attempt = self.exchange = self.login = None
         self._send_header()
 
     def _features_received(self, element: Element) -> None:
@@ -97,6 +142,8 @@ class ClientStream(Stream):
         # Not earlier: a server that refuses us may say so behind a header that is not quite right.
         self._check_header()
         self._offers = {child.tag: child for child in element}
+        self.features = frozenset(self._offers)
+        self.peer_limits = limits.announced(self._offers.get(limits.LIMITS.name))
         self.proceed()
 
     def _check_header(self) -> None:

@@ -3,11 +3,13 @@
 from emp import ns
 from emp.errors import RemoteProtocolError
 from emp.jid import JID
+from emp.stream.acks import Acks
 from emp.stream.config import ComponentConfig
 from emp.stream.engine import Stream, unexpected
 from emp.stream.events import Authenticated, Ready
 from emp.stream.handshake import HANDSHAKE, MECHANISM, digest
-from emp.stream.parser import StreamHeader
+from emp.stream.header import StreamHeader
+from emp.stream.management import Management
 from emp.stream.state import Done, Phase
 from emp.xml import Element, escape
 
@@ -16,7 +18,9 @@ class ComponentStream(Stream):
     """start(), then feed it. JIDError if the configured domain is no JID."""
 
     def __init__(self, config: ComponentConfig) -> None:
-        super().__init__(config.limits, Phase.START, Done.TRUSTED)
+        domain = config.domain
+        acks = Acks(config.management or Management(), self.queue, ping=domain, own=domain)
+        super().__init__(config.limits, Phase.START, Done.TRUSTED, acks)
         self.config = config
         self._jid = JID(None, config.domain)
 
@@ -24,10 +28,7 @@ class ComponentStream(Stream):
         """XEP-0114 knows no restart."""
 
     def _header(self) -> str:
-        return (
-            f"<?xml version='1.0'?><stream:stream to='{escape(self.config.domain)}'"
-            f" xmlns='{ns.COMPONENT}' xmlns:stream='{ns.STREAM}'>"
-        )
+        return self.framing.opening(ns.COMPONENT, f" to='{escape(self.config.domain)}'")
 
     def _header_received(self, header: StreamHeader) -> None:
         if header.namespace != ns.COMPONENT:
@@ -41,5 +42,6 @@ class ComponentStream(Stream):
             raise unexpected(element)
         self.done |= Done.AUTHENTICATED
         self.emit(Authenticated(self.config.domain, MECHANISM))
+        self.management.jid = self._jid
         self.become_ready()
         self.emit(Ready(self._jid))

@@ -1,6 +1,7 @@
 """What a stream engine reports: plain values, in the order in which things happened on the wire."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from emp.errors import AuthenticationError, RemoteProtocolError, StreamError
 from emp.jid import JID
@@ -24,6 +25,14 @@ class StartTLS:
 
 
 @dataclass(frozen=True, slots=True)
+class Compute:
+    """Something takes long: the transport must call `work` off its event loop, in any thread, then
+    `computed()`. Until then the engine keeps what comes in and looks at it afterwards."""
+
+    work: Callable[[], None] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Authenticated:
     """SASL, or the handshake of XEP-0114, succeeded. `username` is the domain of a component."""
 
@@ -34,6 +43,16 @@ class Authenticated:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """Stanzas may flow. `jid`: the full JID that was bound, or the domain of a component."""
+
+    jid: JID
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Stanzas may flow, and the session is an earlier one that goes on (XEP-0198 §5).
+
+    What the peer has not acknowledged is queued once more already. `jid`: as in Ready.
+    """
 
     jid: JID
 
@@ -58,5 +77,13 @@ class StreamFailed:
 
 
 Event = (
-    StreamOpened | StartTLS | Authenticated | Ready | StanzasReceived | StreamClosed | StreamFailed
+    StreamOpened
+    | StartTLS
+    | Compute
+    | Authenticated
+    | Ready
+    | Resumed
+    | StanzasReceived
+    | StreamClosed
+    | StreamFailed
 )

@@ -67,7 +67,7 @@ class ByteGuard:
             if error.reason == "unexpected end of data":
                 self._held = data[error.start :]
             else:
-                self.fault = RemoteProtocolError("bad-format", "not UTF-8")
+                self.fault = RemoteProtocolError("unsupported-encoding", "not UTF-8")
             return data[: error.start]
         return data
 

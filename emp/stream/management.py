@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from emp.errors import RemoteProtocolError
+from emp.jid import JID
 from emp.stanza import Stanza
 
 MODULUS: Final = 2**32
@@ -45,14 +46,18 @@ class Management:
     __slots__ = (
         "_handled_base",
         "_sent_base",
+        "_told",
         "acknowledged",
         "active",
         "forgotten",
+        "generation",
         "handled",
         "id",
+        "jid",
         "location",
         "lost",
         "max_seconds",
+        "origin",
         "received",
         "sent",
         "unacknowledged",
@@ -61,6 +66,7 @@ class Management:
     def __init__(self) -> None:
         self.active = False  # acknowledgements of XEP-0198 flow on the present stream
         self.id: str | None = None  # of a session that can be resumed
+        self.jid: JID | None = None  # whose session it is, or was
         self.location: str | None = None  # where the server wants it to be resumed
         self.max_seconds: int | None = None  # how long the server keeps it
         self.sent = 0  # number of the last stanza that was written
@@ -70,6 +76,12 @@ class Management:
         self.lost: list[Unsent] = []  # of sessions that are over; see take_lost()
         self.received = 0  # number of the last stanza that was reported to our caller
         self.handled = 0  # all up to this number are handled
+        # After a resumption the peer sends again what it was not told to be handled, although we
+        # may have it already: those get the numbers that they had. Our caller sees by a change of
+        # `generation` that the next stanza reported to it has the number `origin` + 1.
+        self.generation = 0
+        self.origin = 0
+        self._told = 0
         self._sent_base = 0
         self._handled_base = 0
 
@@ -83,26 +95,35 @@ class Management:
         """What to tell the peer: stanzas handled in this session, modulo 2³² (XEP-0198 §4)."""
         return max(0, self.handled - self._handled_base) % MODULUS
 
+    @property
+    def send_count(self) -> int:
+        """The highest h that the peer can rightly say, modulo 2³²."""
+        return (self.sent - self._sent_base) % MODULUS
+
     # -- what happens ------------------------------------------------------------------------
 
     def record(self, stanzas: Sequence[Stanza]) -> None:
         """These were written."""
         self.sent += len(stanzas)
         self.unacknowledged.extend(stanzas)
-        if not self.active and len(self.unacknowledged) > UNACKNOWLEDGED:
+        if len(self.unacknowledged) > UNACKNOWLEDGED and not (self.active or self.id):
             excess = len(self.unacknowledged) - UNACKNOWLEDGED
             for _ in range(excess):
                 self.unacknowledged.popleft()
             self.forgotten += excess
             self.acknowledged += excess
 
-    def enable(self, id: str | None, max_seconds: int | None, location: str | None) -> None:
-        """A session begins with the stanzas that follow."""
+    def enable(
+        self, id: str | None, max_seconds: int | None, location: str | None, early: int = 0
+    ) -> None:
+        """A session begins. `early` stanzas from before it are still to be reported."""
         self.abandon()
         self.active = True
         self.id, self.max_seconds, self.location = id, max_seconds, location
         self._sent_base = self.sent
-        self._handled_base = self.received
+        self._handled_base = self.received + early
+        self.generation += 1
+        self.origin = self.received
 
     def acknowledge(self, h: int) -> int:
         """The peer has handled `h` stanzas; returns how many that is more than before."""
@@ -120,10 +141,17 @@ class Management:
             self.unacknowledged.popleft()
             self.acknowledged += 1
 
+    def ask_to_resume(self) -> int:
+        """The h for <resume/>: what comes after it will be sent again."""
+        self._told = self.handled
+        return self.h
+
     def resume(self, h: int) -> list[Stanza]:
         """The session goes on; returns what has to be written once more, in order."""
         self.acknowledge(h)
         self.active = True
+        self.received = self.origin = self._told
+        self.generation += 1
         return list(self.unacknowledged)
 
     def interrupt(self) -> None:

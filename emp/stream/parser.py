@@ -15,35 +15,57 @@ feed. Which stanzas were complete before such an error is found by parsing once 
 what came since nothing was open; to keep that short, a piece is fed up to the end of its last
 stanza first, and the rest by itself.
 
+Two properties of lxml need care with peers that mean harm. Names stay in memory (emp.names), so the
+parser is primed anew from time to time, whenever nothing is open. And moving a node costs lxml the
+square of the number of its descendants, so that large elements are copied out of the stream.
+
 The parser never raises: what is wrong is in `fault`, to be reported after the returned elements.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Final
 
 from lxml import etree
 
-from emp import ns
+from emp import names, ns
 from emp.errors import RemoteProtocolError
+from emp.names import LXML
 from emp.stream.guard import ByteGuard
-from emp.stream.limits import Limits
-from emp.xml import escape
+from emp.stream.header import (
+    PARSER_OPTIONS,
+    ROOT,
+    WHITESPACE,
+    StreamHeader,
+    fault_by_code,
+    fault_of,
+    find_start_tag,
+    parse_start_tag,
+    synthetic_header,
+)
+from emp.stream.leaving import (
+    COMPONENT_ANY,
+    CROWD_BYTES,
+    copy_large,
+    is_crowd,
+    rename,
+    take_out,
+)
+from emp.stream.limits import Limits, violation
 
 # One feed: what is counted against Limits.stanza_bytes at a time.
 PIECE_BYTES: Final = 65_536
 
-# Stanzas that share a parent once they are out of the stream, and so live as long as any of them.
-HOLDER_SIZE: Final = 16
-_HOLDER_NAMESPACES: Final[Any] = {None: ns.CLIENT}  # the stubs know no default namespace
+# Bytes of one stream that are counted at once for emp.names.
+SHARE_BYTES: Final = 131_072
+
 # libxml2 ≥ 2.13 logs the first 100 errors only: a parser that has tolerated that many of them is
 # replaced as soon as nothing is open, and until then stanzas are searched for what it may miss.
 TOLERATED_ERRORS: Final = 50
 # It logs 100 warnings too, but older ones keep all of them for ever.
 LOG_ENTRIES: Final = 500
 
-ROOT: Final = f"{{{ns.STREAM}}}stream"
 STANZA_KINDS: Final = ("message", "iq", "presence")
 # What may complete at the top level of a stream, the root itself included.
 _TOP_LEVEL: Final = (
@@ -54,6 +76,7 @@ _TOP_LEVEL: Final = (
     f"{{{ns.SASL}}}*",
     f"{{{ns.SASL2}}}*",
     f"{{{ns.SM}}}*",
+    f"{{{ns.CSI}}}*",
     f"{{{ns.FRAMING}}}*",
 )
 # … and in a component's stream, from servers that declare its namespace on each stanza.
@@ -61,30 +84,10 @@ _COMPONENT_LEVEL: Final = (
     *(f"{{{ns.COMPONENT}}}{kind}" for kind in STANZA_KINDS),
     f"{{{ns.COMPONENT}}}handshake",
 )
-_COMPONENT_ANY: Final = f"{{{ns.COMPONENT}}}*"
-_COMPONENT_PREFIX: Final = f"{{{ns.COMPONENT}}}"
 
-_WHITESPACE: Final = b" \t\r\n"
 _SPACE: Final = 0x20
-# Prefixes of these may become a declaration; nothing else with `<?` may.
-_XML_DECLARATION: Final = b"<?xml"
-_DECLARATION: Final = re.compile(
-    rb"<\?xml\s+version\s*=\s*(?:'1\.[0-9]+'|\"1\.[0-9]+\")"
-    rb"(?:\s+encoding\s*=\s*(?:'(?P<a>[^'<>]*)'|\"(?P<b>[^\"<>]*)\"))?"
-    rb"(?:\s+standalone\s*=\s*(?:'(?:yes|no)'|\"(?:yes|no)\"))?\s*\?>"
-)
-# A start tag up to, but without, its closing `>`. Possessive: linear on any input.
-_START_TAG: Final = re.compile(rb"<(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+')*+")
 # libxml2 reports a text when it sees the next `<`, and a tag when it sees its `>`.
 _STEP: Final = re.compile(rb"[^<>]*+[<>]|[^<>]++\Z")
-
-_CONDITIONS: Final[dict[int, str]] = {
-    etree.ErrorTypes.ERR_UNDECLARED_ENTITY: "restricted-xml",
-    etree.ErrorTypes.WAR_UNDECLARED_ENTITY: "restricted-xml",
-    etree.ErrorTypes.ERR_NAME_TOO_LONG: "policy-violation",
-    114: "policy-violation",  # XML_ERR_RESOURCE_LIMIT: depth, size of a text; lxml has no name
-}
-"""RFC 6120 §4.9.3 conditions of libxml2's errors; all others are not-well-formed."""
 
 # Namespace names that are no URI. Servers pass them on, so any user could end our stream with one.
 _TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
@@ -94,18 +97,6 @@ _UNDECLARED_PREFIX: Final = etree.XPath(
 )
 
 _tail_of = attrgetter("tail")
-
-
-@dataclass(frozen=True, slots=True)
-class StreamHeader:
-    """What the peer's stream start tag says (RFC 6120 §4.7). `namespace`: of the content."""
-
-    namespace: str | None
-    id: str | None
-    from_: str | None
-    to: str | None
-    version: str | None
-    lang: str | None
 
 
 class StreamParser:
@@ -123,6 +114,10 @@ class StreamParser:
         # Any: the stubs know neither slices of elements nor error codes.
         self._parser: Any
         self._root: Any
+        self._share = SHARE_BYTES  # what may be fed until it is counted
+        self._overdue = -limits.stanza_bytes - names.DICTIONARY_BYTES
+        self._states = names.states()
+        self._dictionary = names.present()
         self._logged = 0  # entries of the parser's log that were judged
         self._tolerated = 0  # errors among them
         self._pending = bytearray()  # fed since nothing was open, up to the last piece
@@ -145,40 +140,48 @@ class StreamParser:
         """
         if self.fault or self.ended:
             return []
-        if self.header is None:
-            try:
-                data = self._receive_header(data)
-            except RemoteProtocolError as fault:
-                self.fault = fault
+        states = self._states
+        theirs = states.get(LXML)
+        states[LXML] = self._dictionary
+        try:
             if self.header is None:
-                return []
-        data = self._guard.pass_(data)
-        if len(data) <= PIECE_BYTES:
-            elements = self._receive_piece(data)
-        else:
-            elements = []
-            for start in range(0, len(data), PIECE_BYTES):
-                elements += self._receive_piece(data[start : start + PIECE_BYTES])
-                if self.fault or self.ended:
-                    break
-        if not self.fault and not self.ended:
-            self.fault = self._guard.fault
-        return elements
+                try:
+                    data = self._receive_header(data)
+                except RemoteProtocolError as fault:
+                    self.fault = fault
+                if self.header is None:
+                    return []
+            data = self._guard.pass_(data)
+            if len(data) <= PIECE_BYTES:
+                elements = self._receive_piece(data)
+            else:
+                elements = []
+                for start in range(0, len(data), PIECE_BYTES):
+                    elements += self._receive_piece(data[start : start + PIECE_BYTES])
+                    if self.fault or self.ended:
+                        break
+            if not self.fault and not self.ended:
+                self.fault = self._guard.fault
+            return elements
+        finally:
+            states[LXML] = theirs
 
     # -- header ------------------------------------------------------------------------------
 
     def _receive_header(self, data: bytes) -> bytes:
         """What follows the header; before it is complete, nothing."""
-        buffer = self._head + data if self._head else data.lstrip(_WHITESPACE)
+        buffer = self._head + data if self._head else data.lstrip(WHITESPACE)
         limit = self._limits.header_bytes
-        start, end = _find_start_tag(buffer[:limit])
+        start, end = find_start_tag(buffer[:limit])
         if not end:
             if len(buffer) > limit:
-                raise RemoteProtocolError("policy-violation", "the stream header is too long")
+                raise violation("header_bytes", "the stream header is too long")
             self._head = buffer
             return b""
         self._head = b""
-        root = _parse_start_tag(buffer[start:end])
+        root = parse_start_tag(buffer[start:end])
+        if len(root.nsmap) > self._limits.namespaces:
+            raise violation("namespaces", "too many namespaces in the stream header")
         self.header = StreamHeader(
             namespace=root.nsmap.get(None),
             id=root.get("id"),
@@ -189,17 +192,19 @@ class StreamParser:
         )
         if ns.COMPONENT in root.nsmap.values():
             self._tags = _TOP_LEVEL + _COMPONENT_LEVEL
-        self._synthetic = _synthetic_header(root)
+        self._synthetic = synthetic_header(root)
         self._prime()
         return buffer[end:]
 
     def _prime(self) -> None:
-        parser: Any = etree.XMLPullParser(events=("end",), tag=self._tags, **_PARSER_OPTIONS)
+        """A new document, in the dictionary of the day."""
+        self._count()  # a share in advance, so that many short streams count too
+        self._states[LXML] = self._dictionary = names.present()
+        parser = self._parser = _new_parser(self._tags)
         parser.feed(self._synthetic + f"<message xmlns='{ns.CLIENT}'/>".encode())
         ((_, first),) = parser.read_events()
         root = first.getparent()
         root.clear()
-        self._parser = parser
         self._root = root
         self._logged = len(parser.feed_error_log)
         self._tolerated = 0
@@ -209,6 +214,8 @@ class StreamParser:
     def _receive_piece(self, piece: bytes) -> list[etree._Element]:
         if not piece:
             return []
+        if self._share < self._overdue:
+            return self._feed_until_rest(piece)
         cut = piece.rfind(self._likely_end) + len(self._likely_end)
         if len(self._likely_end) <= cut < len(piece):
             elements = self._feed(piece[:cut])
@@ -217,13 +224,26 @@ class StreamParser:
             return elements
         return self._feed(piece)
 
+    def _feed_until_rest(self, piece: bytes) -> list[etree._Element]:
+        """Tag by tag, for peers whose pieces never end where nothing is open."""
+        elements: list[etree._Element] = []
+        for step in _STEP.finditer(piece):
+            elements += self._feed(step[0])
+            if self.fault or self.ended:
+                break
+            if not self._pending:
+                self._prime()
+                return elements + self._receive_piece(piece[step.end() :])
+        return elements
+
     def _feed(self, piece: bytes) -> list[etree._Element]:
-        if not self._pending and piece[0] <= _SPACE and not piece.strip(_WHITESPACE):
+        if not self._pending and piece[0] <= _SPACE and not piece.strip(WHITESPACE):
             return []  # keepalive (RFC 6120 §4.6.1)
+        self._share -= len(piece)
         try:
             self._parser.feed(piece)
         except etree.XMLSyntaxError as error:
-            self.fault = _fault_of(error)
+            self.fault = fault_of(error)
         log = self._parser.feed_error_log
         if len(log) != self._logged and self._judge(log):
             return self._replay(piece)
@@ -239,7 +259,7 @@ class StreamParser:
         for entry in entries:
             if entry.level == etree.ErrorLevels.FATAL:
                 # The first one is the cause. lxml does not raise for undeclared entities.
-                self.fault = self.fault or _fault(entry.type, entry.message)
+                self.fault = self.fault or fault_by_code(entry.type, entry.message)
                 return False
             if entry.level == etree.ErrorLevels.ERROR:
                 if entry.type not in _TOLERATED:
@@ -256,16 +276,22 @@ class StreamParser:
             complete = self._sort_out(children, ends)
         else:
             complete = children
+        large = 0
+        foreign = next(root.iterchildren(COMPONENT_ANY), None) is not None
         if complete:
             self._check_size(complete, size)
-        foreign = next(root.iterchildren(_COMPONENT_ANY), None)
-        _take_out(complete)
+            if self._open_bytes + size > CROWD_BYTES and is_crowd(root):
+                large = copy_large(complete)
+        del ends, children  # of what is copied no reference may be left: see below
+        take_out(complete)
+        if large:
+            del root[:large]  # frees them; with a reference it would be moved out
         if len(root):  # one is open; or there is a fault, and no feed any more
             root.text = None
         else:
             root.clear()
-        if foreign is not None:
-            _rename(complete)
+        if foreign:
+            rename(complete)
         return complete
 
     def _sort_out(
@@ -303,18 +329,21 @@ class StreamParser:
         if self._open_bytes + size > self._attributes_bytes and self._has_many_attributes(
             self._root
         ):
-            self._cut(complete, self._has_many_attributes, "policy-violation", "attributes")
+            self._cut(complete, self._has_many_attributes, _too_many_attributes)
         if self._tolerated >= TOLERATED_ERRORS:
-            self._cut(complete, _UNDECLARED_PREFIX, "not-well-formed", "undeclared prefix")
+            self._cut(complete, _UNDECLARED_PREFIX, _undeclared_prefix)
 
     def _cut(
-        self, complete: list[etree._Element], breaks: etree.XPath, condition: str, what: str
+        self,
+        complete: list[etree._Element],
+        breaks: etree.XPath,
+        error: Callable[[], RemoteProtocolError],
     ) -> None:
         for number, element in enumerate(complete):
             if breaks(element):
                 del complete[number:]
                 self.ended = False
-                self.fault = RemoteProtocolError(condition, what)
+                self.fault = error()
                 return
 
     def _account(self, piece: bytes, complete: list[etree._Element]) -> None:
@@ -323,14 +352,20 @@ class StreamParser:
             self._pending += piece
             self._open_bytes += len(piece)
             if self._open_bytes > self._limits.stanza_bytes:
-                self.fault = RemoteProtocolError("policy-violation", "the stanza is too long")
+                self.fault = violation("stanza_bytes", "the stanza is too long")
             return
         self._open_bytes = 0
-        if not len(self._root) and piece.rstrip(_WHITESPACE).endswith(b">"):
+        if not len(self._root) and (
+            piece.find(b">", piece.rfind(b"<") + 1) == len(piece) - 1 or _ends_with_tag(piece)
+        ):
             self._pending.clear()
             self._delivered = 0
             if self._tolerated >= TOLERATED_ERRORS or self._logged >= LOG_ENTRIES:
                 self._prime()
+            elif self._share <= 0:
+                self._count()
+                if self._dictionary is not names.present():
+                    self._prime()
             return
         self._likely_end = _end_of(complete[-1])
         self._pending += piece
@@ -340,6 +375,10 @@ class StreamParser:
             # in the same piece before an error of namespaces, nothing else.
             self._pending[:] = b" "
             self._delivered = 0
+
+    def _count(self) -> None:
+        names.parsed(SHARE_BYTES - min(self._share, 0))
+        self._share = SHARE_BYTES
 
     def _replay(self, piece: bytes) -> list[etree._Element]:
         """The stanzas that were complete before an error of namespaces; sets `fault`."""
@@ -351,7 +390,7 @@ class StreamParser:
             try:
                 self._parser.feed(step)
             except etree.XMLSyntaxError as error:
-                fault = _fault_of(error)
+                fault = fault_of(error)
                 break
             log = self._parser.feed_error_log
             if len(log) != self._logged and self._judge(log):
@@ -365,33 +404,31 @@ class StreamParser:
         return elements[self._delivered :]
 
 
-_PARSER_OPTIONS: Final[dict[str, Any]] = {
-    "resolve_entities": False,
-    "load_dtd": False,
-    "no_network": True,
-    "huge_tree": False,
-}
+def _new_parser(tags: tuple[str, ...]) -> Any:
+    """A pull parser that is garbage as soon as nobody refers to it.
 
-
-def _fault_of(error: Any) -> RemoteProtocolError:
-    """The fault for an XMLSyntaxError."""
-    return _fault(error.code, error.msg)
-
-
-def _fault(code: int, message: str | None) -> RemoteProtocolError:
-    """The fault for an error of libxml2. Its message may quote the peer, so it stays here."""
-    return RemoteProtocolError(_CONDITIONS.get(code, "not-well-formed"), message or "")
-
-
-def _take_out(elements: list[etree._Element]) -> None:
-    """Moves elements out of the stream's root, so that they do not pile up there.
-
-    Into a parent that declares the default namespace, as the root does: an element without parent
-    gets a prefix instead, serialises as <ns0:message xmlns:ns0=…>, and takes the long way out.
+    The first document of a parser refers back to it, and would be freed, with the dictionary of its
+    names, only when Python looks for cycles.
     """
-    for start in range(0, len(elements), HOLDER_SIZE):
-        holder = etree.Element("stanzas", nsmap=_HOLDER_NAMESPACES)
-        holder.extend(elements[start : start + HOLDER_SIZE])
+    parser: Any = etree.XMLPullParser(events=("end",), tag=tags, **PARSER_OPTIONS)
+    parser.feed(b"<first/>")
+    parser.close()
+    return parser
+
+
+def _ends_with_tag(piece: bytes) -> bool:
+    """Whether a tag, not a text, ends the piece, in which a tag has ended. One-sided: False may be
+    wrong."""
+    last = piece.rstrip(WHITESPACE)
+    return last.find(b">", last.rfind(b"<") + 1) == len(last) - 1
+
+
+def _too_many_attributes() -> RemoteProtocolError:
+    return violation("attributes", "too many attributes")
+
+
+def _undeclared_prefix() -> RemoteProtocolError:
+    return RemoteProtocolError("not-well-formed", "undeclared prefix")
 
 
 def _text_fault(text: str | None) -> RemoteProtocolError | None:
@@ -400,86 +437,8 @@ def _text_fault(text: str | None) -> RemoteProtocolError | None:
     return RemoteProtocolError("bad-format", "text between stanzas")
 
 
-def _rename(elements: list[etree._Element]) -> None:
-    """Into jabber:client what declares jabber:component:accept itself."""
-    for element in elements:
-        if element.tag.startswith(_COMPONENT_PREFIX):
-            for each in element.iter(_COMPONENT_ANY):
-                each.tag = f"{{{ns.CLIENT}}}" + each.tag.removeprefix(_COMPONENT_PREFIX)
-
-
 def _end_of(element: etree._Element) -> bytes:
     """How elements like this one end, most likely."""
     if element.text is None and not len(element):
         return b"/>"
     return f"</{element.tag.rpartition('}')[2]}>".encode()
-
-
-def _find_start_tag(buffer: bytes) -> tuple[int, int]:
-    """Start and end of the root's start tag in `buffer`; end is 0 while it is not complete."""
-    at = 0
-    if buffer.startswith(_XML_DECLARATION):
-        at = _skip_declaration(buffer)
-        if not at:
-            return 0, 0
-    elif _XML_DECLARATION.startswith(buffer):
-        return 0, 0
-    if not buffer.startswith(b"<", at):
-        if at == len(buffer):
-            return 0, 0
-        if buffer[at] in (0xFE, 0xFF):  # the byte order mark of UTF-16
-            raise RemoteProtocolError("unsupported-encoding", "not UTF-8")
-        raise RemoteProtocolError("not-well-formed", "not an XML stream")
-    if buffer.startswith((b"<!", b"<?"), at):
-        raise RemoteProtocolError("restricted-xml", "nothing may precede the stream header")
-    match = _START_TAG.match(buffer, at)
-    end = match.end() if match else at
-    if buffer.startswith(b">", end):
-        return at, end + 1
-    if b"<" in buffer[end:]:
-        raise RemoteProtocolError("not-well-formed", "bad stream header")
-    return at, 0
-
-
-def _skip_declaration(buffer: bytes) -> int:
-    """Where the XML declaration and white space after it end; 0 while it is not complete."""
-    end = buffer.find(b"?>") + 2
-    if end < 2:
-        return 0
-    declaration = _DECLARATION.fullmatch(buffer, 0, end)
-    if declaration is None:
-        condition = "not-well-formed" if buffer[5:6].isspace() else "restricted-xml"
-        raise RemoteProtocolError(condition, "bad XML declaration")
-    encoding = declaration["a"] or declaration["b"] or b"UTF-8"
-    if encoding.upper() != b"UTF-8":
-        raise RemoteProtocolError("unsupported-encoding", "not UTF-8")
-    return len(buffer) - len(buffer[end:].lstrip(_WHITESPACE))
-
-
-def _parse_start_tag(tag: bytes) -> etree._Element:
-    """The root element; only its name, attributes and namespaces may be looked at."""
-    try:
-        tag.decode()
-    except UnicodeDecodeError as error:
-        raise RemoteProtocolError("bad-format", "not UTF-8") from error
-    if tag.endswith(b"/>"):
-        raise RemoteProtocolError("bad-format", "the stream is empty")
-    # As an empty element it is a document, which lxml judges whole, namespaces included.
-    try:
-        root = etree.fromstring(tag[:-1] + b"/>", etree.XMLParser(**_PARSER_OPTIONS))
-    except etree.XMLSyntaxError as error:
-        raise _fault_of(error) from error
-    if root.tag != ROOT:
-        name = etree.QName(root)
-        wrong = name.namespace != ns.STREAM
-        raise RemoteProtocolError("invalid-namespace" if wrong else "bad-format", name.text)
-    return root
-
-
-def _synthetic_header(root: etree._Element) -> bytes:
-    """The peer's root again, nothing but its name and namespaces, content in jabber:client."""
-    name = f"{root.prefix}:stream" if root.prefix else "stream"
-    for prefix, uri in root.nsmap.items():
-        uri = ns.CLIENT if uri == ns.COMPONENT else uri
-        name += f" xmlns{':' + prefix if prefix else ''}='{escape(uri)}'"
-    return f"<{name}>".encode()

@@ -4,19 +4,23 @@ The content namespace of the peer's header says which of the two it is.
 """
 
 import secrets
+from collections.abc import Mapping
 
 from emp import ns
 from emp.errors import JIDError, LocalProtocolError, RemoteProtocolError
 from emp.jid import JID
 from emp.sasl import ServerExchange
 from emp.stanza import Stanza
+from emp.stream.acks import Acks
 from emp.stream.config import ServerConfig
 from emp.stream.engine import Stream, unexpected
 from emp.stream.events import Authenticated, Ready
-from emp.stream.features import FEATURES
+from emp.stream.features import FEATURES, sasl2, sm
+from emp.stream.features.announced import CLIENT_STATES
 from emp.stream.features.session import answer_request
 from emp.stream.handshake import HANDSHAKE, MECHANISM, proves
-from emp.stream.parser import StreamHeader
+from emp.stream.header import StreamHeader
+from emp.stream.management import Management
 from emp.stream.state import Done, Phase
 from emp.xml import Element, escape
 
@@ -29,12 +33,19 @@ class ServerStream(Stream):
 
     def __init__(self, config: ServerConfig) -> None:
         done = Done.NOTHING if config.require_tls else Done.TRUSTED
-        super().__init__(config.limits, Phase.HEADER, done)
+        # prompt: servers route in the order of arrival, and are done with it at once.
+        acks = Acks(Management(), self.queue, prompt=config.prompt)
+        super().__init__(config.limits, Phase.HEADER, done, acks, config.framing)
         self.config = config
         self.exchange: ServerExchange | None = None
         self.mechanism = ""
         self.failures = 0  # attempts to log in that failed
         self.account: JID | None = None  # bare JID of the client
+        self.identities: tuple[str, ...] = ()  # bare JIDs in its certificate
+        self.login: sasl2.Visit | None = None  # of SASL2, while it is under way
+        self.claimed: JID | None = None  # who the client's stream header says it is
+        self.client: str | None = None  # the id of its installation, from Bind 2
+        self.wishes: frozenset[str] = frozenset()  # see ServerConfig.inline
         self._id = secrets.token_hex(ID_BYTES)
         self._content = ns.CLIENT
         self._from = config.domain
@@ -46,15 +57,22 @@ class ServerStream(Stream):
         """Whether the peer is a component."""
         return self._content == ns.COMPONENT
 
+    def tls_established(
+        self, bindings: Mapping[str, bytes] | None = None, identities: tuple[str, ...] = ()
+    ) -> None:
+        """As in Stream. identities: the bare JIDs that the client's certificate names (XEP-0178),
+        where TLS has verified it."""
+        self.identities = identities
+        super().tls_established(bindings)
+
     def start(self) -> None:
         """LocalProtocolError: the peer begins."""
         raise LocalProtocolError("a server waits for the peer's stream header")
 
     def _header(self) -> str:
         version = "" if self.component else " version='1.0' xml:lang='en'"
-        return (
-            f"<?xml version='1.0'?><stream:stream from='{escape(self._from)}' id='{self._id}'"
-            f"{version} xmlns='{self._content}' xmlns:stream='{ns.STREAM}'>"
+        return self.framing.opening(
+            self._content, f" from='{escape(self._from)}' id='{self._id}'{version}"
         )
 
     def _header_received(self, header: StreamHeader) -> None:
@@ -69,6 +87,11 @@ class ServerStream(Stream):
         if self.component:
             self._handshake(element)
             return
+        if self.login is not None and element.tag not in sasl2.SASL2.server:
+            raise RemoteProtocolError("policy-violation", "not during a login")  # XEP-0388 §2.4
+        if element.tag.startswith(_MANAGEMENT):
+            sm.server(self, element)
+            return
         for feature in FEATURES:
             handler = feature.server.get(element.tag)
             if handler is not None and feature.possible(self.done):
@@ -77,13 +100,19 @@ class ServerStream(Stream):
         raise self._out_of_turn(element)
 
     def _restarted(self) -> None:
-        self.exchange = None
+        self.exchange = self.login = None
         self._id = secrets.token_hex(ID_BYTES)
 
-    def _deliver(self, stanzas: list[Stanza]) -> None:
-        if not self.component:
-            stanzas = [stanza for stanza in stanzas if not self._answered(stanza)]
-        super()._deliver(stanzas)
+    def _manage(self, element: Element) -> None:
+        if self.component:
+            raise unexpected(element)
+        if element.tag not in CLIENT_STATES:
+            sm.server(self, element)
+
+    def _wanted(self, stanzas: list[Stanza]) -> list[Stanza]:
+        if self.component:
+            return stanzas
+        return [stanza for stanza in stanzas if not self._answered(stanza)]
 
     # -- clients -----------------------------------------------------------------------------
 
@@ -92,6 +121,11 @@ class ServerStream(Stream):
         if (header.version or "").partition(".")[0] != "1":
             raise RemoteProtocolError("unsupported-version", f"version {header.version!r:.20}")
         self._check_domain(header.to)
+        self._check_sender(header.from_)
+        self.send_features()
+
+    def send_features(self) -> None:
+        """What the client may do now."""
         offers = [each.offer(self) for each in FEATURES if each.possible(self.done)]
         self.queue(f"<stream:features>{''.join(offers)}</stream:features>")
 
@@ -105,6 +139,15 @@ class ServerStream(Stream):
         if not known:
             raise RemoteProtocolError("host-unknown", f"{to!r:.200}")
 
+    def _check_sender(self, sender: str | None) -> None:
+        """RFC 6120 §4.9.3.9; only a login proves it."""
+        try:
+            self.claimed = JID.parse(sender).bare if sender else None
+            if self.claimed and self.claimed.domain != JID.parse(self.config.domain).domain:
+                raise RemoteProtocolError("invalid-from", f"{sender!r:.200}")
+        except JIDError as error:
+            raise RemoteProtocolError("invalid-from", f"{sender!r:.200}") from error
+
     def _out_of_turn(self, element: Element) -> RemoteProtocolError:
         if element.tag in _NEGOTIATION:
             return RemoteProtocolError("policy-violation", "not now")
@@ -116,7 +159,7 @@ class ServerStream(Stream):
         if reply is None:
             return False
         if self._phase is Phase.READY:
-            self._out.append(reply.to_bytes())
+            self.send([reply])
         return True
 
     # -- components --------------------------------------------------------------------------
@@ -148,6 +191,7 @@ class ServerStream(Stream):
         self.emit(Ready(self._component))
 
 
+_MANAGEMENT = f"{{{ns.SM}}}"
 _NEGOTIATION = frozenset(name for feature in FEATURES for name in feature.server) - {
     f"{{{ns.CLIENT}}}iq"
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.component import OUTGOING_STANZAS
+from actors.host import OUTGOING_STANZAS
 from actors.ledger import HELD_STANZAS, OVERFULL
 from actors.messages import (
     ActorInspected,
@@ -25,13 +25,11 @@ from actors.messages import (
 )
 from emp import ns
 from emp.errors import (
-    ConnectionFailed,
     InternalServerError,
     ItemNotFound,
     ResourceConstraint,
     ServiceUnavailable,
 )
-from emp.net import ESTABLISHED
 from emp.stanza import Iq, Message
 from emp.xml import E
 from tests.actors.world import World, world
@@ -205,7 +203,7 @@ async def test_an_answer_from_a_stranger_does_not_count(tmp_path: Path) -> None:
         forged = Iq("result", to=here.service, id=request.id)
         baz.say(forged, message("later"))
         assert (await baz.hear()).body == "1: later"  # type: ignore[attr-defined]
-        assert here.actor("main").uninvited == 1
+        assert here.actor("main").counts["uninvited"] == 1
         assert isinstance(request, Iq)
         assert (await bar.ask(request.result())).body == "pong"  # type: ignore[attr-defined]
 
@@ -537,17 +535,6 @@ routes.message("[body]").to(Needy.echo)
         away.unlink()
         await here.until("started", "Needy")
         assert (await bar.ask(message("back"))).body == "back"  # type: ignore[attr-defined]
-
-
-async def test_a_conflict_with_our_own_old_stream_passes(tmp_path: Path) -> None:
-    async with world(tmp_path, ECHO, "component") as here:
-        connection = here.actor("main")
-        conflict = ConnectionFailed("authenticate", "conflict", permanent=True)
-        assert not connection._is_final(conflict)
-        thrown_out = ConnectionFailed(ESTABLISHED, "conflict", permanent=True)
-        assert connection._is_final(thrown_out)
-        connection.proven = False
-        assert connection._is_final(conflict)
 
 
 async def test_a_stop_waits_for_an_answer_that_is_under_way(tmp_path: Path) -> None:

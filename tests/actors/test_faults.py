@@ -210,14 +210,14 @@ async def test_answers_that_did_not_leave_are_not_lost_with_the_component(tmp_pa
     async with world(tmp_path, GATE) as here, here.user() as bar:
         connection, component = here.actor("main"), here.actor("Gate")
         # A server that doesn't read, and what came before that was noticed: no credit comes back.
-        connection.stream.write_blocked = connection.paused = True
+        connection.stream._buffer_full = connection.paused = True
         lost = 3
         for number in range(WINDOW + lost):
             bar.say(Message(here.service, str(number), type="headline"))
             await until(lambda n=number: component.handled == n + 1)
         assert len(connection.ledger.held) == lost  # their answers wait in the component
         await kill(here, "Gate")
-        connection.stream.write_blocked = False
+        connection.stream._buffer_full = False
         heard = [await bar.hear() for _ in range(WINDOW + lost)]
         assert [body(stanza) for stanza in heard[:WINDOW]] == ["0", "1", "2", "3"]
         assert all(isinstance(stanza.failure, InternalServerError) for stanza in heard[WINDOW:])
@@ -230,7 +230,7 @@ async def test_credit_kept_back_for_a_full_socket_comes_back_when_the_stream_end
     async with world(tmp_path, GATE, "component") as here:
         connection = here.actor("main")
         async with here.user() as bar:
-            connection.stream.write_blocked = connection.paused = True
+            connection.stream._buffer_full = connection.paused = True
             for number in range(2 * WINDOW):
                 bar.say(Message("x@main.localhost", str(number), type="headline"))
                 await until(lambda n=number: connection.ledger.total == n + 1)
@@ -263,10 +263,10 @@ async def test_malformed_addresses_pause_a_full_socket_too(tmp_path: Path) -> No
         connection = here.actor("main")
         wrong = Message(here.service, "hello")
         wrong.from_text = "a@b@c"
-        connection.stream.write_blocked = True
+        connection.stream._buffer_full = True
         connection.stanzas_received([wrong])
         assert connection.paused
-        connection.stream.write_blocked = False
+        connection.stream._buffer_full = False
 
 
 async def test_workers_that_come_and_go_keep_the_order_of_a_sender(tmp_path: Path) -> None:

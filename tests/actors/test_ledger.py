@@ -56,3 +56,49 @@ def test_what_is_large_stays_large_however_much_passes_by() -> None:
     assert ledger.overfull
     ledger.handled(list(ledger.held))
     assert ledger.drained
+
+
+def test_all_before_the_oldest_that_is_held_may_be_acknowledged() -> None:
+    ledger = Ledger()
+    assert ledger.prefix == 0
+    ledger.admit(stanzas(4), 400)
+    assert ledger.prefix == 0
+    ledger.handled([2])
+    assert ledger.prefix == 0
+    ledger.handled([1])
+    assert ledger.prefix == 2
+    ledger.handled([4, 3])
+    assert ledger.prefix == 4
+    ledger.admit(stanzas(1), 100)
+    assert ledger.prefix == 4
+
+
+def test_what_comes_again_after_a_resumption_is_known() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(5), 500)
+    ledger.handled([1, 2, 4])
+    ledger.rewind(2)  # the server was told of two
+    assert ledger.admit(stanzas(2), 200) == []  # 3, which is held, and 4, which is handled
+    again = stanzas(3)
+    assert ledger.admit(again, 300) == [(6, again[1]), (7, again[2])]
+    assert list(ledger.held) == [3, 5, 6, 7]
+    assert (ledger.total, ledger.repeated) == (7, 3)
+    assert ledger.prefix == 2
+
+
+def test_numbers_that_never_arrived_are_not_waited_for() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(2), 200)
+    ledger.rewind(5)  # 3 to 5 were lost with the stream
+    ledger.admit(stanzas(1), 100)
+    assert list(ledger.held) == [1, 2, 6]
+    ledger.handled([1, 2])
+    assert ledger.prefix == 5
+
+
+def test_bytes_of_what_is_known_are_not_counted_again() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(2), HELD_BYTES // 2)
+    ledger.rewind(0)
+    ledger.admit(stanzas(2), HELD_BYTES // 2)
+    assert not ledger.full

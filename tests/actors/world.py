@@ -121,14 +121,17 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(tmp_path: Path, source: str, kind: str = "client") -> AsyncIterator[World]:
+async def world(
+    tmp_path: Path, source: str, kind: str = "client", extra: str = "", **server_options: Any
+) -> AsyncIterator[World]:
     """An application with `source` as its one file, connected; its component domain is
-    main.localhost, its account foo@localhost/main."""
+    main.localhost, its account foo@localhost/main. `extra` is more about its connection."""
     server = DevServer(
         "localhost",
         directory=tmp_path / "server",
         accounts={name: name for name in ("foo", "bar", "baz")},
         components={"main.localhost": "secret"},
+        **server_options,
     )
     await server.start()
     module = tmp_path / f"app{next(_numbers)}.py"  # modules are imported once in each process
@@ -139,7 +142,7 @@ async def world(tmp_path: Path, source: str, kind: str = "client") -> AsyncItera
         if kind == "client"
         else f'host = "main.localhost"\nsecret = "secret"\nport = {server.component_port}\n'
     )
-    config = f'[connections.main]\nserver = "127.0.0.1"\n{specific}'
+    config = f'[connections.main]\nserver = "127.0.0.1"\n{specific}{extra}\n'
     (tmp_path / "emp.toml").write_text(config + '[log]\nlevel = "warning"\n')
     boot = Boot(module)
     reports: list[Report] = []

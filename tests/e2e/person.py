@@ -30,6 +30,11 @@ class Person:
         self._heard = heard
 
     @property
+    def client(self) -> slixmpp.ClientXMPP:
+        """The library's own, for what has no method here."""
+        return self._client
+
+    @property
     def jid(self) -> str:
         """The full JID that the server has given."""
         return str(self._client.boundjid.full)

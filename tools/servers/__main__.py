@@ -43,6 +43,7 @@ def how_to_connect(server: Server) -> str:
     return f"""\
 {server.name} is ready (process {server.pid})
   clients     {server.host}:{server.client_port}, STARTTLS, certificate for {server.domain}
+              {server.host}:{server.direct_port}, TLS; {server.websocket}
   authority   {server.ca_file}
   components  {server.host}:{server.component_port}, secret {server.component_secret}
     {", ".join(server.components)}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
+from typing import Literal
 
 from emp.devserver.certificate import CertificateFiles
 
@@ -19,21 +20,73 @@ class ServerError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """How a server differs from the usual one.
+
+    tls: the only version of TLS that clients may use; None: 1.2 and 1.3.
+    mechanisms: the only SASL mechanisms on offer; None: all that the server has.
+    passwords: how they are kept. In clear, every SCRAM is on offer; hashed, only the one with that
+    hash (Prosody knows no sha-512).
+    archive: keep all messages (XEP-0313), and give them stanza-ids. ejabberd's takes a tenth of a
+    second for each under load.
+    mended: with our repair of a fault that Prosody (0.12, and 13.0 too) has in resumption, see
+    templates/mod_resumption.lua.
+    """
+
+    tls: Literal["1.2", "1.3"] | None = None
+    mechanisms: tuple[str, ...] | None = None
+    passwords: Literal["plain", "sha-1", "sha-256", "sha-512"] = "plain"
+    archive: bool = True
+    mended: bool = False
+
+    def disabled(self) -> list[str]:
+        """The mechanisms that the server is told not to offer."""
+        if self.mechanisms is None:
+            return list(_OUTDATED)
+        return [name for name in (*_OUTDATED, *_MECHANISMS) if name not in self.mechanisms]
+
+
+_OUTDATED = ("DIGEST-MD5", "X-OAUTH2")
+_SCRAM = tuple(f"SCRAM-SHA-{hash}{plus}" for hash in (1, 256, 512) for plus in ("", "-PLUS"))
+_MECHANISMS = ("ANONYMOUS", "EXTERNAL", "PLAIN", *_SCRAM)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a server listens. clients: STARTTLS; direct: TLS from the first byte (XEP-0368); http:
+    HTTPS, for WebSocket and host-meta; component_tls: TLS, for components (ejabberd's only)."""
+
+    clients: int
+    components: int
+    direct: int
+    http: int
+    component_tls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that a recipe has to know about the server to be: places, ports, accounts.
 
     `accounts` are user names with their passwords, `components` domains with their secrets.
-    `directory` holds everything that the server writes.
+    `client_authority` is the PEM file of who signs users' certificates. `directory` holds
+    everything that the server writes.
     """
 
     directory: Path
     host: str
     domain: str
-    client_port: int
-    component_port: int
+    anonymous_domain: str
+    ports: Ports
     accounts: Mapping[str, str]
     components: Mapping[str, str]
     certificates: CertificateFiles
+    client_authority: Path
+    options: Options = Options()
+
+    @property
+    def websocket(self) -> str:
+        """Where WebSocket is served: the address says localhost, which the certificate covers."""
+        return f"wss://localhost:{self.ports.http}/ws"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +96,7 @@ class Recipe:
     `configure` writes the files that the server reads; `command` gives its command line (it stays
     in the foreground) and raises ServerError when it is not installed. `logs` and `markers` are
     file names in the plan's directory: what to show when something fails, and what exists once
-    the accounts do.
+    the accounts do. `component_tls`: it has a port for components with TLS.
     """
 
     name: str
@@ -52,6 +105,7 @@ class Recipe:
     logs: tuple[str, ...]
     markers: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    component_tls: bool = False
 
 
 def _missing(package: str) -> ServerError:
@@ -61,29 +115,65 @@ def _missing(package: str) -> ServerError:
     )
 
 
-def _fill_in(template: str, plan: Plan, components: str) -> str:
+def _fill_in(template: str, plan: Plan, **more: str) -> str:
     return Template((TEMPLATES / template).read_text()).substitute(
+        more,
         directory=plan.directory,
         host=plan.host,
         domain=plan.domain,
-        client_port=plan.client_port,
-        component_port=plan.component_port,
+        anonymous=plan.anonymous_domain,
+        client_port=plan.ports.clients,
+        direct_port=plan.ports.direct,
+        http_port=plan.ports.http,
+        component_port=plan.ports.components,
+        component_tls_port=plan.ports.component_tls,
         certificate=plan.certificates.certificate,
         key=plan.certificates.key,
-        components=components,
+        client_authority=plan.client_authority,
+        websocket=plan.websocket,
     )
 
 
 # Prosody
 
+_PROSODY_TLS = {None: "tlsv1_2+", "1.2": "tlsv1_2", "1.3": "tlsv1_3"}
+_HOST_META = """\
+<?xml version='1.0'?><XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>
+<Link rel='urn:xmpp:alt-connections:websocket' href='{0}'/></XRD>
+"""
+
 
 def _configure_prosody(plan: Plan) -> None:
+    options = plan.options
+    if options.passwords == "sha-512":
+        raise ServerError("Prosody keeps no passwords as SHA-512")
     components = "\n".join(
         f'Component "{domain}"\n\tcomponent_secret = "{secret}"'
         for domain, secret in plan.components.items()
     )
-    text = _fill_in("prosody.cfg.lua", plan, components)
+    text = _fill_in(
+        "prosody.cfg.lua",
+        plan,
+        components=components,
+        also='VirtualHost "localhost"' if plan.domain != "localhost" else "",
+        authentication="internal_plain" if options.passwords == "plain" else "internal_hashed",
+        password_hash=options.passwords.upper() if options.passwords != "plain" else "SHA-1",
+        protocol=_PROSODY_TLS[options.tls],
+        disabled=", ".join(f'"{name}"' for name in options.disabled()),
+        also_modules=" ".join(
+            f'"{name}";'
+            for name, wanted in (("mam", options.archive), ("resumption", options.mended))
+            if wanted
+        ),
+    )
     (plan.directory / "prosody.cfg.lua").write_text(text)
+    plugins = plan.directory / "plugins"  # the tree may be in a home that nobody may read
+    plugins.mkdir(exist_ok=True)
+    shutil.copy(TEMPLATES / "mod_resumption.lua", plugins)
+    # Prosody 0.12 makes no host-meta (XEP-0156): its administrators serve a file.
+    files = plan.directory / "www" / ".well-known"
+    files.mkdir(parents=True, exist_ok=True)
+    (files / "host-meta").write_text(_HOST_META.format(plan.websocket))
     # prosodyctl insists on the system's user; the account store is one small Lua file per user.
     host = plan.domain.replace(".", "%2e")
     store = plan.directory / "data" / host / "accounts"
@@ -111,12 +201,28 @@ PROSODY = Recipe(
 # distribution with its epmd daemon, which would outlive the test.
 
 _REGISTERED = "registered"
+_EJABBERD_TLS = {None: [], "1.2": ["no_tlsv1_3"], "1.3": ["no_tlsv1_2"]}
 
 
 def _configure_ejabberd(plan: Plan) -> None:
-    components = json.dumps({d: {"password": s} for d, s in plan.components.items()})
-    text = _fill_in("ejabberd.yml", plan, components)
+    options = plan.options
+    hashed = options.passwords != "plain"
+    text = _fill_in(
+        "ejabberd.yml",
+        plan,
+        components=json.dumps({d: {"password": s} for d, s in plan.components.items()}),
+        password_format="scram" if hashed else "plain",
+        scram_hash={"sha-256": "sha256", "sha-512": "sha512"}.get(options.passwords, "sha"),
+        protocol_options=json.dumps(
+            ["no_sslv3", "no_tlsv1", "no_tlsv1_1", *_EJABBERD_TLS[options.tls]]
+        ),
+        disabled=json.dumps(options.disabled()),
+        archive="always" if options.archive else "never",
+    )
     (plan.directory / "ejabberd.yml").write_text(text)
+    # Listeners that name a certificate, as those for components must, want one file for all of it.
+    chain = plan.certificates.certificate.read_text() + plan.certificates.key.read_text()
+    (plan.directory / "chain.pem").write_text(chain)
     (plan.directory / _REGISTERED).unlink(missing_ok=True)
 
 
@@ -169,4 +275,5 @@ EJABBERD = Recipe(
     command=_ejabberd_command,
     logs=("log", "output"),
     markers=(_REGISTERED,),
+    component_tls=True,
 )

@@ -1,6 +1,7 @@
 """A server process of our own: private directory and ports, no privileges, no remains."""
 
 import contextlib
+import dataclasses
 import os
 import pwd
 import random
@@ -14,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from emp.devserver.certificate import ensure_certificate
-from tools.servers.recipes import Plan, Recipe, ServerError
+from tools.servers.identities import Authority, Identity
+from tools.servers.recipes import Options, Plan, Ports, Recipe, ServerError
 
 HOST = "127.0.0.1"
 DOMAIN = "xmpp.test"
@@ -22,6 +24,7 @@ COMPONENT_SECRET = "s3cret"  # the servers listen on loopback and live for one t
 COMPONENTS = ("emp", "emp2")
 """Subdomains of the domain."""
 USERS = ("alice", "bob", "carol", "foo", "bar")
+USUAL = Options()
 
 START_SECONDS = 60.0
 """ejabberd takes 3 s on an idle core; test machines have two busy ones."""
@@ -43,19 +46,27 @@ class Server:
     """A running XMPP server for tests. Made by `running`; see tools.servers.
 
     host, client_port, component_port: where it listens (STARTTLS is required of clients).
+    direct_port, component_tls_port: the same with TLS from the first byte; the latter is None
+    where the server has none. websocket: the address of RFC 7395.
     domain, ca_file: what to log in to, and the PEM file its certificate is verified with.
+    anonymous_domain: where ANONYMOUS is on offer.
     components, component_secret: domains that an XEP-0114 component may take, and their secret.
     """
 
-    def __init__(self, recipe: Recipe, plan: Plan) -> None:
+    def __init__(self, recipe: Recipe, plan: Plan, authority: Authority) -> None:
         self._recipe = recipe
         self._plan = plan
+        self._authority = authority
         self._process: subprocess.Popen[bytes] | None = None
         self.name = recipe.name
         self.host = plan.host
         self.domain = plan.domain
-        self.client_port = plan.client_port
-        self.component_port = plan.component_port
+        self.client_port = plan.ports.clients
+        self.direct_port = plan.ports.direct
+        self.component_port = plan.ports.components
+        self.component_tls_port = plan.ports.component_tls if recipe.component_tls else None
+        self.websocket = plan.websocket
+        self.anonymous_domain = plan.anonymous_domain
         self.ca_file = plan.certificates.ca
         self.components = tuple(plan.components)
         self.component_secret = COMPONENT_SECRET
@@ -78,6 +89,10 @@ class Server:
         except KeyError:
             known = ", ".join(self.users)
             raise ServerError(f"{self.name} has no account {name!r}, only {known}") from None
+
+    def identity(self, name: str) -> Identity:
+        """A certificate for the user `name`@`domain` to log in with, by EXTERNAL."""
+        return self._authority.sign(f"{name}@{self.domain}")
 
     def log(self) -> str:
         """What the server has logged so far, and what it wrote to its standard output."""
@@ -157,9 +172,9 @@ class Server:
         plan = self._plan
         return (
             all((plan.directory / marker).exists() for marker in self._recipe.markers)
-            and _answers(plan.host, plan.client_port, "jabber:client", plan.domain)
+            and _answers(plan.host, plan.ports.clients, "jabber:client", plan.domain)
             and _answers(
-                plan.host, plan.component_port, "jabber:component:accept", self.components[0]
+                plan.host, plan.ports.components, "jabber:component:accept", self.components[0]
             )
         )
 
@@ -176,7 +191,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(recipe: Recipe, domain: str = DOMAIN) -> Iterator[Server]:
+def running(recipe: Recipe, domain: str = DOMAIN, options: Options = USUAL) -> Iterator[Server]:
     """A new server of this kind for `domain`; at the end it is stopped, and its directory removed.
 
     Raises ServerError when it is not installed or does not come up. Start it from a thread that
@@ -184,7 +199,7 @@ def running(recipe: Recipe, domain: str = DOMAIN) -> Iterator[Server]:
     """
     directory = Path(tempfile.mkdtemp(prefix=f"emp-{recipe.name}-"))
     try:
-        server = _start_on_free_ports(recipe, directory, domain)
+        server = _start_on_free_ports(recipe, directory, domain, options)
         try:
             yield server
         finally:
@@ -193,22 +208,26 @@ def running(recipe: Recipe, domain: str = DOMAIN) -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start_on_free_ports(recipe: Recipe, directory: Path, domain: str) -> Server:
-    certificates = ensure_certificate(directory / "certificates", domain)
+def _start_on_free_ports(recipe: Recipe, directory: Path, domain: str, options: Options) -> Server:
+    anonymous = f"anon.{domain}"
+    certificates = ensure_certificate(directory / "certificates", domain, anonymous)
+    authority = Authority(directory / "users")
     for attempt in range(1, PORT_ATTEMPTS + 1):
-        client_port, component_port = free_ports(2)
         server = Server(
             recipe,
             Plan(
                 directory=directory,
                 host=HOST,
                 domain=domain,
-                client_port=client_port,
-                component_port=component_port,
+                anonymous_domain=anonymous,
+                ports=Ports(*free_ports(len(dataclasses.fields(Ports)))),
                 accounts={user: f"pw-{user}" for user in USERS},
                 components={f"{name}.{domain}": COMPONENT_SECRET for name in COMPONENTS},
                 certificates=certificates,
+                client_authority=authority.file,
+                options=options,
             ),
+            authority,
         )
         try:
             server.start()

@@ -63,6 +63,7 @@ def _answered(stream: ClientStream, element: Element) -> None:
         raise unexpected(element)
     try:
         jid = JID.parse(result.findtext(f"{_BIND}/{_JID}") or "")
+        stream.check_identity(jid)
     except JIDError as error:
         raise RemoteProtocolError("bad-format", "the server bound no valid JID") from error
     if jid.local is None or jid.resource is None:
@@ -92,6 +93,7 @@ def _asked(stream: ServerStream, element: Element) -> None:
         f"<jid>{escape(str(jid))}</jid></bind></iq>"
     )
     stream.done |= Done.BOUND
+    stream.management.jid = jid
     stream.become_ready()
     stream.emit(Ready(jid))
 

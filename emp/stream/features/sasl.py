@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Final
 
 from emp import ns
-from emp.errors import AuthenticationError, JIDError, RemoteProtocolError
-from emp.jid import JID
-from emp.sasl import MECHANISMS, Challenge, acceptable, choose
+from emp.errors import AuthenticationError
+from emp.sasl import MECHANISMS, Challenge, ServerExchange
 from emp.stream.events import Authenticated
+from emp.stream.features import login
+from emp.stream.features.channel_binding import authority, channel_of_server
 from emp.stream.features.feature import Feature
 from emp.stream.state import Done
 from emp.xml import Element, escape
@@ -18,9 +18,6 @@ from emp.xml import Element, escape
 if TYPE_CHECKING:
     from emp.stream.client import ClientStream
     from emp.stream.server import ServerStream
-
-# RFC 6120 §6.4.5 recommends to allow 2 to 5 attempts before the stream is closed.
-ATTEMPTS: Final = 3
 
 _MECHANISM: Final = f"{{{ns.SASL}}}mechanism"
 _TEXT: Final = f"{{{ns.SASL}}}text"
@@ -38,99 +35,84 @@ def _data(element: Element) -> bytes | None:
     text = element.text
     if text is None or not len(text):
         return None
-    if text == "=":
-        return b""
-    try:
-        # lxml's strings may hold any character; base64 refuses all but its own.
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise AuthenticationError("incorrect-encoding", "bad base64") from error
+    return b"" if text == "=" else login.decode(text)
 
 
 # -- client --------------------------------------------------------------------------------------
 
 
 def _begin(stream: ClientStream, offer: Element) -> None:
-    offered = [(each.text or "").strip() for each in offer.iterchildren(_MECHANISM)]
-    secure = Done.SECURE in stream.done
-    mechanism = choose(offered, stream.config.mechanisms, secure=secure)
-    if mechanism is None:
-        raise AuthenticationError(
-            "invalid-mechanism", f"no acceptable mechanism; the server offers {offered!r:.200}"
-        )
-    exchange = mechanism.client(stream.config.username, stream.config.password)
+    attempt = login.attempt(stream, offer.iterchildren(_MECHANISM), strict=False)
+    exchange = attempt.begin()
+    stream.attempt = attempt
     stream.exchange = exchange
-    stream.mechanism = mechanism.name
-    attribute = f" mechanism='{mechanism.name}'"
+    stream.mechanism = attempt.mechanism.name
+    attribute = f" mechanism='{attempt.mechanism.name}'"
     stream.queue(_element("auth", exchange.initial(), attribute))
 
 
 def _challenged(stream: ClientStream, element: Element) -> None:
-    assert stream.exchange is not None
-    try:
-        response = stream.exchange.respond(_data(element) or b"")
-    except AuthenticationError:
-        stream.queue(_element("abort", None))
-        raise
-    stream.queue(_element("response", response or None))
+    exchange = stream.exchange
+    assert exchange is not None
+    login.respond(
+        stream,
+        lambda: exchange.respond(_data(element) or b""),
+        lambda response: stream.queue(_element("response", response or None)),
+        lambda: stream.queue(_element("abort", None)),
+    )
 
 
 def _succeeded(stream: ClientStream, element: Element) -> None:
     assert stream.exchange is not None
+    assert stream.attempt is not None
     stream.exchange.finish(_data(element))
     stream.expect_silence(whitespace=True)
-    stream.exchange = None
+    stream.attempt.succeeded()
+    stream.exchange = stream.attempt = None
     stream.done |= Done.AUTHENTICATED
     stream.emit(Authenticated(stream.config.username, stream.mechanism))
     stream.restart()
 
 
 def _refused(stream: ClientStream, element: Element) -> None:
-    names = [child.tag.rpartition("}")[2] for child in element if child.tag != _TEXT]
-    text = (element.findtext(_TEXT) or "").strip()
-    raise AuthenticationError(names[0] if names else "not-authorized", text)
+    raise login.refusal(element, _TEXT)
 
 
 # -- server --------------------------------------------------------------------------------------
 
 
 def _offer(stream: ServerStream) -> str:
-    secure = Done.SECURE in stream.done
-    names = [each.name for each in acceptable(stream.config.mechanisms, secure=secure)]
+    names = channel_of_server(stream).offered
     inner = "".join([f"<mechanism>{escape(name)}</mechanism>" for name in names])
     return f"<mechanisms xmlns='{ns.SASL}'>{inner}</mechanisms>" if inner else ""
 
 
 def _auth(stream: ServerStream, element: Element) -> None:
-    secure = Done.SECURE in stream.done
-    mechanism = MECHANISMS.get(element.get("mechanism", ""))
-    if mechanism is None or mechanism not in acceptable(stream.config.mechanisms, secure=secure):
+    name = element.get("mechanism", "")
+    channel = channel_of_server(stream)
+    if name not in channel.offered:
         return _failure(stream, "invalid-mechanism")
-    stream.exchange = mechanism.server(stream.config.password_of)
-    stream.mechanism = mechanism.name
-    return _step(stream, element)
+    stream.exchange = MECHANISMS[name].server(authority(stream), channel)
+    stream.mechanism = name
+    return _step(stream, element, stream.exchange)
 
 
 def _response(stream: ServerStream, element: Element) -> None:
     if stream.exchange is None:
         return _failure(stream, "malformed-request")
-    return _step(stream, element)
+    return _step(stream, element, stream.exchange)
 
 
-def _step(stream: ServerStream, element: Element) -> None:
-    assert stream.exchange is not None
+def _step(stream: ServerStream, element: Element, exchange: ServerExchange) -> None:
     try:
         data = _data(element)
         if data is None and element.tag == _RESPONSE:
             data = b""
-        outcome = stream.exchange.receive(data)
+        outcome = exchange.receive(data)
         if isinstance(outcome, Challenge):
             stream.queue(_element("challenge", outcome.data))
             return
-        stream.account = JID(outcome.username, stream.config.domain)
-    except JIDError:  # a name that SASLprep allows and RFC 7622 does not
-        _failure(stream, "not-authorized")
-        return
+        stream.account = login.account(stream, outcome)
     except AuthenticationError as error:
         _failure(stream, error.condition)
         return
@@ -148,10 +130,8 @@ def _abort(stream: ServerStream, element: Element) -> None:
 
 def _failure(stream: ServerStream, condition: str) -> None:
     stream.exchange = None
-    stream.failures += 1
     stream.queue(f"<failure xmlns='{ns.SASL}'><{condition}/></failure>")
-    if stream.failures >= ATTEMPTS:
-        raise RemoteProtocolError("policy-violation", "too many failed attempts to log in")
+    login.count_failure(stream)
 
 
 _RESPONSE: Final = f"{{{ns.SASL}}}response"

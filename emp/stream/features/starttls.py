@@ -18,13 +18,15 @@ _NAME: Final = f"{{{ns.TLS}}}starttls"
 
 
 def _offer(stream: ServerStream) -> str:
-    if not stream.config.offer_tls:
+    if not stream.config.offer_tls or stream.framing.messages:
         return ""
     required = "<required/>" if stream.config.require_tls else ""
     return f"<starttls xmlns='{ns.TLS}'>{required}</starttls>"
 
 
 def _wanted(stream: ClientStream, offer: Element) -> bool:
+    if stream.framing.messages:
+        return False
     return stream.config.require_tls or offer.find(f"{{{ns.TLS}}}required") is not None
 
 
@@ -43,7 +45,7 @@ def _failed(stream: ClientStream, element: Element) -> None:
 
 
 def _asked(stream: ServerStream, element: Element) -> None:
-    if not stream.config.offer_tls:
+    if not stream.config.offer_tls or stream.framing.messages:
         stream.queue(f"<failure xmlns='{ns.TLS}'/>")
         raise RemoteProtocolError("unsupported-feature", "TLS is not offered")
     stream.expect_silence(whitespace=False)

@@ -1,88 +1,13 @@
 """The routing table without sockets: who gets what."""
 
-from typing import Any
-
 import pytest
 from lxml import etree
 
 from emp import ns
-from emp.devserver.hub import Hub, Resource
 from emp.jid import JID
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.xml import E, parse
-
-COMPONENT = "hack.im.test"
-
-
-class World:
-    """A hub, and what everybody received."""
-
-    def __init__(self) -> None:
-        self.hub = Hub("im.test", {"romeo": "r", "juliet": "j"}, [COMPONENT, "offline.im.test"])
-        self.inbox: dict[str, list[Stanza]] = {}
-        self.resources: dict[str, Resource] = {}
-        self.hub.components[COMPONENT] = self._receiver(COMPONENT)
-
-    def _receiver(self, name: str) -> Any:
-        box = self.inbox.setdefault(name, [])
-        # As a session does: the stanza becomes bytes when it is delivered, not later.
-        return lambda stanza: box.append(Stanza.parse(stanza.to_bytes()))
-
-    def connect(self, jid: str, priority: int | None = 0) -> Resource:
-        bare, _, name = jid.partition("/")
-        resource = self.hub.bind(JID.parse(bare), name, self._receiver(jid))
-        self.resources[jid] = resource
-        if priority is not None:
-            self.hub.from_client(resource, Presence(priority=priority))
-            self.take(jid)
-        return resource
-
-    def send(self, jid: str, stanza: Stanza) -> None:
-        if jid == COMPONENT:
-            self.hub.from_component(stanza)
-        else:
-            self.hub.from_client(self.resources[jid], stanza)
-
-    def take(self, jid: str) -> list[Stanza]:
-        """What came since the last time."""
-        taken, self.inbox[jid][:] = list(self.inbox[jid]), []
-        return taken
-
-    def one(self, jid: str) -> Stanza:
-        (stanza,) = self.take(jid)
-        return stanza
-
-    def subscribe(self, watcher: str, contact: str) -> None:
-        """`watcher` sees the presence of `contact` from now on."""
-        self.send(watcher, Presence(contact.partition("/")[0], type="subscribe"))
-        self.send(contact, Presence(watcher.partition("/")[0], type="subscribed"))
-        self.take(watcher), self.take(contact)
-
-    def roster(self, jid: str) -> dict[str, str]:
-        self.send(jid, Iq("get", E.query(xmlns=ns.ROSTER)))
-        query = self.one(jid).payload
-        assert query is not None
-        return {
-            str(i.get("jid")): f"{i.get('subscription')} {i.get('ask', '')}".strip() for i in query
-        }
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-def shown(stanzas: list[Stanza]) -> list[tuple[str, str | None]]:
-    return [(stanza.type, stanza.from_text) for stanza in stanzas]
-
-
-def condition(stanza: Stanza) -> str:
-    assert stanza.failure is not None
-    return stanza.failure.condition
-
-
-ROMEO, JULIET = "romeo@im.test/garden", "juliet@im.test/balcony"
-
+from tests.emp.devserver.world import COMPONENT, JULIET, ROMEO, World, condition, shown
 
 # -- messages -------------------------------------------------------------------------------------
 
@@ -139,7 +64,7 @@ def test_message_to_nobody_goes_to_oneself(world: World) -> None:
 @pytest.mark.parametrize(
     ("stanza", "expected"),
     [
-        (Message("juliet@im.test", "offline"), "service-unavailable"),
+        (Message("juliet@im.test/gone", "gone"), "service-unavailable"),
         (Message("nobody@im.test", "unknown"), "service-unavailable"),
         (Message("im.test", "server"), "service-unavailable"),
         (Message("juliet@im.test", "room", type="groupchat"), "service-unavailable"),

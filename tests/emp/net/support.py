@@ -118,7 +118,7 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def scripted(script: Script) -> AsyncIterator[int]:
+async def scripted(script: Script, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server that follows a script with each connection; gives its port."""
     tasks: set[asyncio.Task[None]] = set()
     writers: list[asyncio.StreamWriter] = []
@@ -135,7 +135,7 @@ async def scripted(script: Script) -> AsyncIterator[int]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, host, 0)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -183,8 +183,10 @@ async def failure(settings: ConnectionSettings, sink: Sink | None = None) -> Con
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: ConnectionSettings, sink: Sink) -> AsyncIterator[XMPPStream]:
-    stream = await open_stream(settings, sink)
+async def opened(
+    settings: ConnectionSettings, sink: Sink, **more: Any
+) -> AsyncIterator[XMPPStream]:
+    stream = await open_stream(settings, sink, **more)
     try:
         yield stream
     finally:

@@ -14,7 +14,8 @@ import emp.net.connect
 from emp.devserver.certificate import CertificateFiles, ensure_certificate
 from emp.net import STEPS, open_stream
 from emp.net.resolve import Candidate
-from emp.stanza import Message
+from emp.sasl import DISCREET
+from emp.stanza import Message, Presence
 from tests.emp.net.support import (
     CLIENT_HEADER,
     COMPONENT_HEADER,
@@ -42,7 +43,7 @@ async def test_client_takes_all_steps(tmp_path: Path) -> None:
     assert [step for step, _ in steps] == list(STEPS)
     details = dict(steps)
     assert details["secure"] == "TLS 1.3"
-    assert details["authenticate"] == "SCRAM-SHA-256"
+    assert details["authenticate"] == "SCRAM-SHA-512-PLUS"
     assert details["bind"] == "romeo@im.test/garden"
     assert str(server.port) in details["connect"]
 
@@ -77,7 +78,7 @@ async def test_client_and_component_talk(tmp_path: Path) -> None:
             assert (answer.body, answer.from_text) == ("ho", "bot@hack.im.test")
 
 
-@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"])
+@pytest.mark.parametrize("mechanism", [*DISCREET, "PLAIN"])
 async def test_mechanisms(tmp_path: Path, mechanism: str) -> None:
     steps: dict[str, str] = {}
     async with dev_server(tmp_path) as server:
@@ -98,6 +99,42 @@ async def test_domain_of_another_script(tmp_path: Path) -> None:
         opened(client(server), Sink()) as stream,
     ):
         assert stream.jid.domain == "bücher.test"
+
+
+# -- the first presence --------------------------------------------------------------------------
+
+
+async def test_first_presence_as_the_settings_have_it(tmp_path: Path) -> None:
+    watcher = Sink()
+    async with dev_server(tmp_path) as server, opened(client(server, "romeo"), watcher):
+        settings = client(server, "romeo", show="away", status="at the beach", priority=-3)
+        stream = await open_stream(settings, Sink())
+        while (presence := await watcher.stanza("presence")).from_ != stream.jid:
+            continue
+        assert isinstance(presence, Presence)
+        assert (presence.show, presence.status, presence.priority) == ("away", "at the beach", -3)
+        await stream.close()
+
+
+@pytest.mark.parametrize("how", ["argument", "setting"])
+async def test_without_a_first_presence(how: str, tmp_path: Path) -> None:
+    steps: list[str] = []
+    seen: list[bytes] = []
+
+    def tap(direction: str, jid: str, stanza: bytes) -> None:
+        if direction == "in":
+            seen.append(stanza)
+
+    async with dev_server(tmp_path, tap=tap) as server:
+        stream = await open_stream(
+            client(server, presence=how != "setting"),
+            Sink(),
+            progress=lambda step, detail: steps.append(step),
+            available=how != "argument",
+        )
+        await stream.close()
+    assert "presence" not in steps
+    assert [each for each in seen if b"<presence" in each and b"unavailable" not in each] == []
 
 
 # -- what the server refuses ----------------------------------------------------------------------
@@ -204,19 +241,6 @@ async def test_wrong_authority(tmp_path: Path) -> None:
     assert (error.step, error.permanent) == ("secure", True)
     assert error.remedy is not None
     assert str(other.ca) in error.remedy
-
-
-async def test_certificate_for_another_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def for_another(directory: Path, domain: str) -> CertificateFiles:
-        return ensure_certificate(directory, "another.test")
-
-    monkeypatch.setattr(emp.devserver.server, "ensure_certificate", for_another)
-    async with dev_server(tmp_path) as server:
-        error = await failure(client(server, server="localhost"))
-    assert (error.step, error.permanent) == ("secure", True)
-    assert "not for im.test" in error.reason
 
 
 async def test_expired_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,16 +485,6 @@ async def test_stanzas_right_behind_ready_reach_the_sink() -> None:
         assert isinstance(first, Message)
         assert isinstance(second, Message)
         assert (first.body, second.body) == ("1", "2")
-
-
-# -- clear text -----------------------------------------------------------------------------------
-
-
-async def test_component_secret_does_not_leave_the_machine_unasked() -> None:
-    error = await failure(component(5347, server="192.0.2.1"))
-    assert (error.step, error.permanent) == ("connect", True)
-    assert error.remedy is not None
-    assert 'tls = "none"' in error.remedy
 
 
 # -- giving up ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+import emp.net.pulse
 import emp.net.transport
 from emp.errors import ConnectionFailed, LocalProtocolError
 from emp.net import XMPPStream, open_stream
@@ -111,56 +112,94 @@ async def test_socket_options() -> None:
         peer.done.set()
 
 
-async def test_whitespace_after_silence() -> None:
-    peer = Peer()
+async def test_a_component_asks_after_silence_and_hears_its_own_ping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(emp.net.pulse, "ACK_DELAY", 0.01)
+    peer, sink = Peer(), Sink()
     async with scripted(peer) as port:
-        stream = await open_stream(component(port, keepalive=0.01), Sink())
-        async with asyncio.timeout(PATIENCE):
-            assert await peer.reader.readexactly(3) == b"   "
+        stream = await open_stream(component(port, keepalive=0.01, ping_timeout=PATIENCE), sink)
+        for _ in range(3):
+            ping = await peer.hears(b"</iq>")
+            assert b"to='hack.im.test'><ping xmlns='urn:xmpp:ping'/>" in ping
+            peer.writer.write(ping)
+        peer.message("1")
+        assert (await sink.stanza()).kind == "message"
+        assert len(sink.batches) == 1
         stream.abort()
         peer.done.set()
-
-
-async def test_no_whitespace_when_something_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    peer = Peer()
-    async with scripted(peer) as port:
-        stream = await open_stream(component(port, keepalive=1000), Sink())
-        spy = Spy(stream)
-        now = stream._last_write
-        monkeypatch.setattr(stream, "_loop", _Clock(stream._loop, now + 999))
-        stream._keep_alive()
-        assert spy.writes == []
-        monkeypatch.setattr(stream, "_loop", _Clock(stream._loop, now + 1000))
-        stream._keep_alive()
-        assert spy.writes == [b" "]
-        stream.write_blocked = True
-        monkeypatch.setattr(stream, "_loop", _Clock(stream._loop, now + 5000))
-        stream._keep_alive()
-        assert spy.writes == [b" "]
-        stream.abort()
-        peer.done.set()
-
-
-class _Clock:
-    """A loop at another time, whose timers never fire."""
-
-    def __init__(self, loop: Any, now: float) -> None:
-        self._inner, self._now = loop, now
-
-    def time(self) -> float:
-        return self._now
-
-    def call_later(self, seconds: float, call: Any) -> Any:
-        handle = self._inner.call_later(3600, call)
-        handle.cancel()
-        return handle
 
 
 async def test_keepalive_can_be_off() -> None:
     peer = Peer()
     async with scripted(peer) as port:
         stream = await open_stream(component(port, keepalive=0), Sink())
-        assert stream._timer is None
+        assert stream._pulse._timer is None
+        stream.abort()
+        peer.done.set()
+
+
+async def test_what_was_sent_is_proven_by_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emp.net.pulse, "ACK_DELAY", 0.01)
+    peer = Peer()
+    async with scripted(peer) as port:
+        stream = await open_stream(component(port), Sink())
+        stream.send([Message("a@b.test", "x", from_="hack.im.test")] * 3)
+        assert len(stream.management.unacknowledged) == 3
+        wire = await peer.hears(b"</iq>")
+        peer.writer.write(wire[wire.index(b"<iq") :])
+        async with asyncio.timeout(PATIENCE):
+            while stream.management.unacknowledged:
+                await asyncio.sleep(0.001)
+        stream.abort()
+        assert stream.management.take_lost() == []
+        peer.done.set()
+
+
+# -- half-open connections ------------------------------------------------------------------------
+
+
+async def test_a_peer_that_takes_everything_and_says_nothing() -> None:
+    peer, sink = Peer(), Sink()
+    async with scripted(peer) as port:
+        stream = await open_stream(component(port, keepalive=0.02, ping_timeout=0.02), sink)
+        stream.send([Message("a@b.test", "x", from_="hack.im.test")])
+        error = await sink.end()
+        assert isinstance(error, ConnectionFailed)
+        assert (error.step, error.permanent) == ("stream", False)
+        assert "does not answer" in error.reason
+        assert len(sink.ends) == 1
+        assert [each.certain for each in stream.management.take_lost()] == [False]
+        async with asyncio.timeout(PATIENCE):
+            await peer.reader.read()  # the socket is closed
+            await asyncio.wait([stream._lost])
+        peer.done.set()
+
+
+async def test_a_peer_that_takes_nothing_and_says_nothing() -> None:
+    peer, sink = Peer(), Sink()
+    async with scripted(peer) as port:
+        stream = await open_stream(component(port, keepalive=0.05, ping_timeout=0.05), sink)
+        message = Message("a@b.test", "x" * 60_000, from_="hack.im.test")
+        while not stream.write_blocked:
+            stream.send([message])
+            await turns(1)
+        error = await sink.end()
+        assert isinstance(error, ConnectionFailed)
+        assert "does not answer" in error.reason
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.wait([stream._lost])
+        peer.done.set()
+
+
+async def test_a_peer_that_answers_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(emp.net.pulse, "ACK_DELAY", 0.01)
+    peer, sink = Peer(), Sink()
+    async with scripted(peer) as port:
+        stream = await open_stream(component(port, keepalive=0.01, ping_timeout=PATIENCE), sink)
+        for _ in range(5):
+            peer.writer.write(await peer.hears(b"</iq>"))
+        assert sink.ends == []
         stream.abort()
         peer.done.set()
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from emp.stream.engine import Stream
-from emp.stream.events import Event, StartTLS
+from emp.stream.events import Compute, Event, StartTLS
 
 Cut = Callable[[bytes], Iterator[bytes]]
 
@@ -42,18 +42,25 @@ class Pair:
         while moved:
             moved = False
             for side, end in enumerate(self.ends):
-                data = end.data_to_send()
-                if data:
+                for piece in self._said_by(side, end):
                     moved = True
-                    self.sent[side].append(data)
-                    for piece in self._cut(data):
-                        self._report(1 - side, self.ends[1 - side].receive_data(piece))
+                    self._report(1 - side, self.ends[1 - side].receive_data(piece))
             if all(self._waiting):
                 self._waiting = [False, False]
                 self.handshakes += 1
                 for end in self.ends:
                     end.tls_established()
                 moved = True
+
+    def _said_by(self, side: int, end: Stream) -> Iterator[bytes]:
+        """What is on the wire, as it arrives: a message is never cut."""
+        if end.framing.messages:
+            messages = end.messages_to_send()
+            self.sent[side].extend(messages)
+            yield from messages
+        elif data := end.data_to_send():
+            self.sent[side].append(data)
+            yield from self._cut(data)
 
     def names(self, side: int) -> list[str]:
         """The kinds of events of one side (0: initiator, 1: server)."""
@@ -64,6 +71,11 @@ class Pair:
         return self.events[side][-1]
 
     def _report(self, side: int, events: list[Event]) -> None:
-        self.events[side].extend(events)
+        for event in events:
+            if isinstance(event, Compute):  # done on the spot
+                event.work()
+                self._report(side, self.ends[side].computed())
+            else:
+                self.events[side].append(event)
         if any(isinstance(event, StartTLS) for event in events):
             self._waiting[side] = True

@@ -7,7 +7,8 @@ import pytest
 
 from emp.errors import AuthenticationError, StreamError
 from emp.jid import JID
-from emp.sasl.scram import ScramServer
+from emp.sasl import Authority, Channel
+from emp.sasl.scram_server import ScramServer
 from emp.stream import ClientStream
 from emp.stream.client import EARLY_STANZAS
 from emp.stream.events import Authenticated, Ready, StartTLS, StreamFailed, StreamOpened
@@ -22,6 +23,7 @@ from tests.emp.stream.law import (
     feed,
     outcome,
     said,
+    settle,
     started_client,
 )
 
@@ -44,7 +46,7 @@ SUCCESS = f"<success {SASL}/>".encode()
 
 
 def strict_client() -> ClientStream:
-    return started_client(require_tls=True)
+    return started_client(require_tls=True, mechanisms=("PLAIN",))
 
 
 def asking_for_tls() -> ClientStream:
@@ -182,7 +184,9 @@ def scram_client() -> tuple[ClientStream, ScramServer, bytes]:
     stream.receive_data(CLIENT_HEADER + features(SCRAM))
     sent = stream.data_to_send()
     first = base64.b64decode(sent.partition(b"<auth ")[2].partition(b">")[2].partition(b"<")[0])
-    return stream, ScramServer(ACCOUNTS.get, digest="sha1"), first
+    authority = Authority("localhost", ACCOUNTS.get)
+    channel = Channel(offered=("SCRAM-SHA-1",))
+    return stream, ScramServer(authority, channel, digest="sha1", binds=False), first
 
 
 def element(name: str, data: bytes) -> bytes:
@@ -192,7 +196,7 @@ def element(name: str, data: bytes) -> bytes:
 def answered(stream: ClientStream, server: ScramServer, first: bytes) -> bytes:
     """The conversation up to the client's proof; gives the server's signature."""
     challenge: Any = server.receive(first)
-    assert stream.receive_data(element("challenge", challenge.data)) == []
+    assert settle(stream, stream.receive_data(element("challenge", challenge.data))) == []
     sent = stream.data_to_send()
     response = base64.b64decode(sent.partition(b">")[2].partition(b"<")[0])
     success: Any = server.receive(response)
@@ -278,7 +282,9 @@ def test_bound() -> None:
         (b"<message><body>hi</body></message>", failed("not-authorized")),
         (b"<iq type='get' id='id'/>", failed("not-authorized")),
         (bound("juliet@localhost"), failed("bad-format")),
-        (bound("localhost/x"), failed("bad-format")),
+        (bound("localhost/x"), failed("undefined-condition")),
+        (bound("romeo@localhost/x"), failed("undefined-condition")),
+        (bound("juliet@other.test/x"), failed("undefined-condition")),
         (bound("@/"), failed("bad-format")),
         (b"<iq type='result' id='id'/>", failed("bad-format")),
         (

@@ -25,6 +25,7 @@ from tests.emp.stream.law import (
     started_client,
     started_component,
 )
+from tests.emp.stream.managed import ready_pair
 
 ROLES: dict[str, Callable[[], Stream]] = {
     "client": started_client,
@@ -34,10 +35,14 @@ ROLES: dict[str, Callable[[], Stream]] = {
     "ready component": ready_component,
     "server": server,
     "strict server": lambda: server(require_tls=True),
+    "managed client": lambda: ready_pair()[0],
+    "managed server": lambda: ready_pair()[1],
 }
 
 _TLS = "xmlns='urn:ietf:params:xml:ns:xmpp-tls'"
 _SASL = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
+_SM = "xmlns='urn:xmpp:sm:3'"
+_COMMANDS = ("sm", "enable", "enabled", "resume", "resumed", "failed", "a", "r")
 _FEATURES = (
     f"<stream:features><starttls {_TLS}/><mechanisms {_SASL}><mechanism>SCRAM-SHA-1</mechanism>"
     "</mechanisms><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>"
@@ -64,6 +69,7 @@ FRAGMENTS = [
     b"<presence/>",
     b"<iq type='set' id='1'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>",
     b"<iq type='result' id='1'/>",
+    *(f"<{name} {_SM} id='1' previd='1' resume='1' max='9' h='0'/>".encode() for name in _COMMANDS),
     b"<iq><vCard xmlns='vcard-temp'/></iq>",
     b"<iq><x xmlns='a b'/></iq>",
     *(b"<message>", b"</message>", b"<iq", b" to='", b"'", b"/>", b">", b"<", b"</"),

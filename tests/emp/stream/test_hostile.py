@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from emp.errors import RemoteProtocolError
 from emp.stream import Limits
 from emp.stream.events import StanzasReceived, StreamFailed
+from emp.stream.leaving import CROWD, LARGE
 from emp.stream.parser import PIECE_BYTES, StreamParser
 from tests.emp.stream.law import (
     CLOSED,
@@ -39,11 +41,11 @@ IN_STREAM: dict[str, tuple[bytes, str]] = {
     "second header, bare": (COMPONENT_HEADER, "unsupported-stanza-type"),
     "entity": (b"<message>&foo;</message>", "restricted-xml"),
     "entity in an attribute": (b"<message to='&foo;'/>", "restricted-xml"),
-    "not UTF-8": (b"<message><body>\xff</body></message>", "bad-format"),
-    "overlong": (b"<message><body>\xc0\xaf</body></message>", "bad-format"),
-    "surrogate": (b"<message><body>\xed\xa0\x80</body></message>", "bad-format"),
-    "five bytes": (b"<message><body>\xf7\x80\x80\x80</body></message>", "bad-format"),
-    "latin-1": ("<message><body>é</body></message>".encode("latin-1"), "bad-format"),
+    "not UTF-8": (b"<message><body>\xff</body></message>", "unsupported-encoding"),
+    "overlong": (b"<message><body>\xc0\xaf</body></message>", "unsupported-encoding"),
+    "surrogate": (b"<message><body>\xed\xa0\x80</body></message>", "unsupported-encoding"),
+    "five bytes": (b"<message><body>\xf7\x80\x80\x80</body></message>", "unsupported-encoding"),
+    "latin-1": ("<message><body>é</body></message>".encode("latin-1"), "unsupported-encoding"),
     "NUL": (b"<message><body>\0</body></message>", "not-well-formed"),
     "control character": (b"<message><body>\x01</body></message>", "not-well-formed"),
     "bare & in an attribute": (b"<message id='& b'/>", "not-well-formed"),
@@ -153,7 +155,7 @@ HEADERS: dict[str, tuple[bytes, str]] = {
     ),
     "not UTF-8": (
         b"<stream:stream to='\xff' xmlns='jabber:client' " + STREAMS.encode() + b">",
-        "bad-format",
+        "unsupported-encoding",
     ),
     "endless": (b"<stream:stream to='" + b"a" * 2100, "policy-violation"),
     "endless declaration": (b"<?xml version='1.0' " + b" " * 2100, "policy-violation"),
@@ -435,3 +437,65 @@ def test_a_stream_that_never_rests() -> None:
     (event,) = stream.receive_data(b"/><iq><a:b/>")[-1:]
     assert isinstance(event, StreamFailed)
     assert event.error.condition == "not-well-formed"
+
+
+# -- large elements, which lxml moves in quadratic time -------------------------------------------
+
+
+@pytest.mark.parametrize("behind", [b"", b" ", b"<presence", b"<presence/>", b"</stream:stream>"])
+def test_large_elements_are_the_same_as_others(behind: bytes) -> None:
+    large = [b"<iq>" + b"<x/>" * number + b"</iq>" for number in (LARGE, LARGE + 1, CROWD)]
+    small = [b"<message/>", b"<iq><x/></iq>", b'<iq><a xmlns="u"><b/></a></iq>']
+    data = [small[0], large[2], small[1], large[0], large[1], small[2]]
+    stream, told = feed(ready_component, [b"".join(data) + behind])
+    assert told[: len(data)] == data
+    assert told[len(data) :] == {b"<presence/>": [behind], b"</stream:stream>": [CLOSED]}.get(
+        behind, []
+    )
+    if stream.ready:
+        rest = b"/>" if behind == b"<presence" else b""
+        _, told = feed(ready_component, [b"".join(data) + behind, rest + b"<iq/>"])
+        assert told[-1] == b"<iq/>"
+
+
+def test_large_elements_keep_what_they_had_from_the_stream() -> None:
+    """Prefixes of the header, and the namespace that servers declare on stanzas of components."""
+    many = b"<x/>" * CROWD
+    for more in (b"", many):
+        (wire,) = outcome_of(b"<iq><stream:x a='1'/>" + more + b"</iq>")
+        start = b'<iq xmlns:stream="http://etherx.jabber.org/streams">'
+        assert wire.startswith(start + b'<x xmlns="http://etherx.jabber.org/streams" a="1"/>')
+    told = outcome_of(b"<iq xmlns='jabber:component:accept'>" + many + b"</iq>")
+    assert told == [b"<iq>" + many + b"</iq>"]
+
+
+def outcome_of(data: bytes) -> list[Any]:
+    _, told = feed(ready_component, [data])
+    _, cut = feed(ready_component, [data[i : i + 999] for i in range(0, len(data), 999)])
+    assert cut == told
+    return told
+
+
+def test_thousands_of_prefixes_cost_nothing_but_their_declarations() -> None:
+    """Each of many elements would look at each of many declarations: minutes."""
+    declared = b" ".join(b"xmlns:p%d='%d'" % (i, i) for i in range(5000))
+    data = b"<iq><x " + declared + b">" + b"<p17:y/>" * 8000 + b"</x></iq>"
+    (wire,) = outcome_of(data)
+    assert wire == b"<iq><x>" + b'<y xmlns="17"/>' * 8000 + b"</x></iq>"
+
+
+def test_each_limit_has_its_name() -> None:
+    found = {}
+    for name, limit in {
+        "too deep": "depth",
+        "long name": "name_bytes",
+        "many attributes": "attributes",
+    }.items():
+        found[limit] = IN_STREAM[name][0]
+    found["stanza_bytes"] = b"<iq>" + b"x" * 400_000
+    for limit, data in found.items():
+        stream = ready_component()
+        (event,) = stream.receive_data(data)
+        assert isinstance(event, StreamFailed)
+        assert isinstance(event.error, RemoteProtocolError)
+        assert (event.error.condition, event.error.limit) == ("policy-violation", limit)

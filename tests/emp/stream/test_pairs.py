@@ -37,7 +37,7 @@ def component_pair(cut: Cut = whole, /, at_server: Any = None, **changes: Any) -
 
 
 @CUTS
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_client_logs_in(cut: Cut, mechanism: str) -> None:
     pair = secure_pair(cut, mechanisms=(mechanism,), resource="balcony")
     pair.start()
@@ -53,7 +53,7 @@ def test_client_logs_in(cut: Cut, mechanism: str) -> None:
 def test_client_takes_the_strongest_mechanism() -> None:
     pair = secure_pair()
     pair.start()
-    assert Authenticated("juliet", "SCRAM-SHA-256") in pair.events[0]
+    assert Authenticated("juliet", "SCRAM-SHA-512") in pair.events[0]
 
 
 def test_server_makes_up_a_resource() -> None:
@@ -76,7 +76,7 @@ def test_without_tls_when_nobody_wants_it() -> None:
     pair = Pair(client(), server(offer_tls=False))
     pair.start()
     assert pair.handshakes == 0
-    assert Authenticated("juliet", "SCRAM-SHA-256") in pair.events[0]
+    assert Authenticated("juliet", "SCRAM-SHA-512") in pair.events[0]
     assert pair.ends[0].ready
     assert b"PLAIN" not in pair.sent[1][0]
 

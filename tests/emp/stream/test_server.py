@@ -11,7 +11,7 @@ from emp.jid import JID
 from emp.stream import ServerStream
 from emp.stream.config import ServerConfig
 from emp.stream.events import Authenticated, Ready, StartTLS, StreamClosed, StreamFailed
-from emp.stream.features.sasl import ATTEMPTS
+from emp.stream.features.login import ATTEMPTS
 from tests.emp.stream.law import (
     STREAMS,
     TO_SERVER,

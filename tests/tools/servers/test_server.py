@@ -40,7 +40,7 @@ def stand_in(script: str = STAND_IN) -> Recipe:
 
     def command(plan: Plan) -> list[str]:
         pids = str(plan.directory / "pids")
-        ports = [str(plan.client_port), str(plan.component_port)]
+        ports = [str(plan.ports.clients), str(plan.ports.components)]
         return ["/usr/bin/env", "python3", "-c", script, pids, *ports]
 
     return Recipe("stand-in", configure=lambda plan: None, command=command, logs=("output",))
@@ -90,8 +90,8 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 
 def test_another_server_on_the_port_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    ports = free_ports(6)
-    tries = [ports[0:2], ports[2:4], ports[4:6]]
+    ports = free_ports(15)
+    tries = [ports[0:5], ports[5:10], ports[10:15]]
     monkeypatch.setattr(server, "free_ports", lambda _count: tries.pop(0))
     script = "import sys; " + "sys.exit('bind: Address already in use')"
     with pytest.raises(ServerError, match="already in use"), running(stand_in(script)):
@@ -114,6 +114,22 @@ def test_unknown_accounts_are_refused() -> None:
         assert running_server.account("alice") == "pw-alice"
         with pytest.raises(ServerError, match="no account 'mallory', only alice, bob"):
             running_server.account("mallory")
+
+
+def test_only_the_mechanisms_that_are_wanted_stay() -> None:
+    disabled = recipes.Options(mechanisms=("SCRAM-SHA-256", "PLAIN")).disabled()
+    assert {"SCRAM-SHA-1", "SCRAM-SHA-256-PLUS", "EXTERNAL", "DIGEST-MD5"} <= set(disabled)
+    assert not {"SCRAM-SHA-256", "PLAIN"} & set(disabled)
+
+
+@pytest.mark.server
+def test_prosody_keeps_no_sha_512() -> None:
+    options = recipes.Options(passwords="sha-512")
+    with (
+        pytest.raises(ServerError, match="SHA-512"),
+        running(recipes.PROSODY, options=options),
+    ):
+        pass
 
 
 STOP_SECONDS = 30.0

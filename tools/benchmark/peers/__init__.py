@@ -4,9 +4,7 @@ Each runs as a program of its own, as the component echo.localhost with the secr
 told the port of the stub.
 """
 
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from tools import npm
 from tools.benchmark.errors import BenchError
 
 HERE = Path(__file__).parent
@@ -77,38 +76,20 @@ def _emp_version(how: str) -> Callable[[Path], str]:
 # xmpp.js: from the npm registry, into the cache
 
 
-def _xmppjs_folder(cache: Path) -> Path:
-    contents = b"".join(path.read_bytes() for path in sorted(XMPPJS.iterdir()))
-    return cache / f"xmppjs-{hashlib.sha256(contents).hexdigest()[:16]}"
-
-
 def _prepare_xmppjs(cache: Path) -> None:
     install_packages("nodejs", "npm")
-    folder = _xmppjs_folder(cache)
-    if (folder / "node_modules").is_dir():
-        return
-    scratch = folder.with_suffix(".new")
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(XMPPJS, scratch)
-    done = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"],
-        cwd=scratch,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise BenchError(f"npm cannot install xmpp.js:\n{done.stderr.strip()}")
-    scratch.replace(folder)
+    try:
+        npm.install(XMPPJS, cache)
+    except npm.NpmError as error:
+        raise BenchError(str(error)) from None
 
 
 def _xmppjs_command(cache: Path, directory: Path, port: int) -> list[str]:
-    return ["node", str(_xmppjs_folder(cache) / "echo.cjs"), str(port)]
+    return ["node", str(npm.folder_of(XMPPJS, cache) / "echo.cjs"), str(port)]
 
 
 def _xmppjs_version(cache: Path) -> str:
-    package = _xmppjs_folder(cache) / "node_modules" / "@xmpp" / "component" / "package.json"
+    package = npm.folder_of(XMPPJS, cache) / "node_modules" / "@xmpp" / "component" / "package.json"
     version = json.loads(package.read_text())["version"]
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     return f"@xmpp/component {version}, Node {node.stdout.strip().removeprefix('v')}"

@@ -1,0 +1,93 @@
+"""What a connection is to send: kept while there is no stream, and whose each stanza is.
+
+`emp.stream.management.Management` knows which stanzas the server has got, by number; here is who
+sent them, so that whoever sent one that is lost can be told. Plain objects, no actor.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from actors.flow import BATCH, BATCH_BYTES, WINDOW
+from actors.messages import Ref
+from emp.stanza import Stanza
+
+OFFLINE_STANZAS = 2 * WINDOW * BATCH
+"""Outgoing stanzas kept while there is no stream: what two busy components have on the way to us
+when the stream is lost, and are not given the credit for before it is back. The oldest beyond that
+are given back."""
+
+
+class Outgoing(NamedTuple):
+    """A stanza and the actor that sent it; None for the connection itself."""
+
+    stanza: Stanza
+    sender: Ref | None
+
+
+class Outbox:
+    """The outgoing books of one connection."""
+
+    __slots__ = ("_senders", "offline")
+
+    def __init__(self) -> None:
+        self.offline: deque[Outgoing] = deque()
+        self._senders: deque[tuple[int, Ref | None]] = deque()  # (last number, who), ascending
+
+    def written(self, upto: int, sender: Ref | None, acknowledged: int) -> None:
+        """`sender` sent what was written last, up to the number `upto`. Numbers that are
+        `acknowledged` are asked for no more."""
+        senders = self._senders
+        while senders and senders[0][0] <= acknowledged:
+            senders.popleft()
+        # Hot path: a sender that goes on sending makes no new entry.
+        if senders and _same(senders[-1][1], sender):
+            senders[-1] = (upto, sender)
+        else:
+            senders.append((upto, sender))
+
+    def sender_of(self, number: int) -> Ref | None:
+        """Who sent the stanza with that number, if it is not acknowledged."""
+        return next((sender for upto, sender in self._senders if number <= upto), None)
+
+    def keep(self, stanzas: Iterable[Stanza], sender: Ref | None) -> list[Outgoing]:
+        """Keep for the next stream; returns those for which there is no room any more."""
+        self.offline.extend(Outgoing(stanza, sender) for stanza in stanzas)
+        excess = len(self.offline) - OFFLINE_STANZAS
+        return [self.offline.popleft() for _ in range(excess)]
+
+    def put_back(self, items: Sequence[Outgoing]) -> None:
+        """Before all that is kept: it was written once already."""
+        self.offline.extendleft(reversed(items))
+
+    def take_offline(self) -> list[Outgoing]:
+        """What was kept, in order."""
+        kept = list(self.offline)
+        self.offline.clear()
+        return kept
+
+
+def runs(items: Iterable[Outgoing]) -> Iterator[tuple[Ref | None, list[Stanza]]]:
+    """The stanzas in order, those of one sender in a row together, as far as they fit into one
+    message to an actor."""
+    group: list[Stanza] = []
+    whose: Ref | None = None
+    size = 0
+    for stanza, sender in items:
+        weight = len(stanza.to_bytes())
+        if group and (not _same(whose, sender) or size + weight > BATCH_BYTES):
+            yield whose, group
+            group, size = [], 0
+        whose = sender
+        group.append(stanza)
+        size += weight
+    if group:
+        yield whose, group
+
+
+def _same(one: Ref | None, other: Ref | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return one.incarnation == other.incarnation

@@ -1,0 +1,187 @@
+"""How a stream is cut on its way: as one endless document (TCP), or one document a message
+(WebSocket, RFC 7395). Everything else about a stream is the same.
+
+A framing is a record without state. What differs: how a stream begins and ends, who parses what
+comes in, and whether the engine's caller deals in bytes or in messages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from lxml import etree
+
+from emp import names, ns
+from emp.errors import RemoteProtocolError, StreamError
+from emp.stream.guard import ByteGuard
+from emp.stream.header import PARSER_OPTIONS, StreamHeader, fault_of, skip_declaration
+from emp.stream.limits import Limits, violation
+from emp.stream.parser import StreamParser
+from emp.xml import Element, parse
+
+_OPEN: Final = f"{{{ns.FRAMING}}}open"
+_CLOSE: Final = f"{{{ns.FRAMING}}}close"
+_STANZA: Final = re.compile(rb"<(?:message|presence|iq)(?=[\s/>])")
+_OF_STREAM: Final = re.compile(rb"<stream:[a-z]+")
+_CLIENT: Final = f" xmlns='{ns.CLIENT}'".encode()
+_STREAM: Final = f" xmlns:stream='{ns.STREAM}'".encode()
+
+
+class Parser(Protocol):
+    """What the engine wants of a parser; see StreamParser."""
+
+    @property
+    def header(self) -> StreamHeader | None: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def fault(self) -> RemoteProtocolError | StreamError | None: ...
+
+    @property
+    def idle(self) -> bool: ...
+
+    def receive(self, data: bytes, /) -> list[Element]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """One way to cut a stream.
+
+    messages: the engine takes and gives whole messages. TLS is below them then, and there is no
+    STARTTLS (RFC 7395 §3.9). parser: of one stream. opening: what begins it, from the namespace of
+    its content and the other attributes as text; closing: what ends it.
+    """
+
+    messages: bool
+    parser: Callable[[Limits], Parser]
+    opening: Callable[[str, str], str]
+    closing: str
+
+
+class MessageParser:
+    """The parser of one stream of messages; each of them is one element (RFC 7395 §3.3.3).
+
+    An element has its message to itself, which libxml2 parses as the document that it is: so two
+    elements, half of one, or text beside one are no XML, and nothing is left over between messages.
+    """
+
+    idle = True
+    """Nothing is ever half received."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.header: StreamHeader | None = None
+        self.ended = False
+        self.fault: RemoteProtocolError | StreamError | None = None
+        self._limits = limits
+        self._attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
+        self._parser = names.DocumentParser(encoding="utf-8", **PARSER_OPTIONS)
+
+    def receive(self, data: bytes) -> list[Element]:
+        """The element that is the message, none for <open/> and <close/>.
+
+        Afterwards `header`, `ended` and `fault` may be new.
+        """
+        if self.fault or self.ended:
+            return []
+        try:
+            element = self._document(data)
+            if element.tag == _CLOSE:
+                self._closed(element)
+            elif self.header is None:
+                self.header = _header(element)
+            else:
+                return [element]
+        except (RemoteProtocolError, StreamError) as fault:
+            self.fault = fault
+        return []
+
+    def _closed(self, element: Element) -> None:
+        elsewhere = element.get("see-other-uri")
+        if elsewhere:  # §3.6.1
+            raise StreamError("see-other-host", "", elsewhere)
+        self.ended = True
+
+    def _document(self, data: bytes) -> Element:
+        limits = self._limits
+        if self.header is None and len(data) > limits.header_bytes:
+            raise violation("header_bytes", "the stream header is too long")
+        if len(data) > limits.stanza_bytes:
+            raise violation("stanza_bytes", "the stanza is too long")
+        if not data.startswith(b"<"):
+            raise RemoteProtocolError("not-well-formed", "a message must begin with <")
+        if data.startswith(b"<?xml"):
+            data = data[skip_declaration(data) :]
+        guard = ByteGuard()
+        data = guard.pass_(data)
+        if guard.fault:
+            raise guard.fault
+        if guard.holds:
+            raise RemoteProtocolError("not-well-formed", "half a message")
+        element = self._parse(data)
+        # An element with too many attributes is at least that long: ` a=""` for each.
+        if len(data) > 5 * limits.attributes and self._attributes(element):
+            raise violation("attributes", "too many attributes")
+        return element
+
+    def _parse(self, data: bytes) -> Element:
+        if b"\0" in data:  # where libxml2 stops reading
+            raise RemoteProtocolError("not-well-formed", "NUL")
+        try:
+            return self._parser(data)
+        except etree.XMLSyntaxError as error:
+            fault = fault_of(error)
+        try:
+            return parse(data)  # which knows what libxml2 objects to, and XML does not
+        except RemoteProtocolError:
+            raise fault from None
+
+
+def _header(element: Element) -> StreamHeader:
+    """What <open/> says (RFC 7395 §3.4)."""
+    if element.tag != _OPEN:
+        named = etree.QName(element)
+        right = named.namespace == ns.FRAMING
+        raise RemoteProtocolError("bad-format" if right else "invalid-namespace", named.text)
+    return StreamHeader(
+        namespace=ns.CLIENT,
+        id=element.get("id"),
+        from_=element.get("from"),
+        to=element.get("to"),
+        version=element.get("version"),
+        lang=element.get(f"{{{ns.XML}}}lang"),
+    )
+
+
+def as_message(xml: bytes) -> bytes:
+    """An element of ours as a document of its own, with the declarations that a stream makes for
+    all of its elements."""
+    start = _STANZA.match(xml)
+    if start is not None:
+        return xml[: start.end()] + _CLIENT + xml[start.end() :]
+    start = _OF_STREAM.match(xml)
+    if start is not None:
+        return xml[: start.end()] + _STREAM + xml[start.end() :]
+    return xml
+
+
+TCP: Final = Framing(
+    messages=False,
+    parser=StreamParser,
+    opening=lambda content, attributes: (
+        f"<?xml version='1.0'?><stream:stream{attributes}"
+        f" xmlns='{content}' xmlns:stream='{ns.STREAM}'>"
+    ),
+    closing="</stream:stream>",
+)
+
+WEBSOCKET: Final = Framing(
+    messages=True,
+    parser=MessageParser,
+    opening=lambda content, attributes: f"<open xmlns='{ns.FRAMING}'{attributes}/>",
+    closing=f"<close xmlns='{ns.FRAMING}'/>",
+)

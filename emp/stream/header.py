@@ -1,0 +1,141 @@
+"""The stream header (RFC 6120 §4.7): found in the bytes, parsed by itself.
+
+Also what header and body have in common: the options of libxml2, and what its errors mean.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lxml import etree
+
+from emp import ns
+from emp.errors import RemoteProtocolError
+from emp.stream.limits import violation
+from emp.xml import escape
+
+ROOT: Final = f"{{{ns.STREAM}}}stream"
+WHITESPACE: Final = b" \t\r\n"
+
+PARSER_OPTIONS: Final[dict[str, Any]] = {
+    "resolve_entities": False,
+    "load_dtd": False,
+    "no_network": True,
+    "huge_tree": False,
+}
+
+# Prefixes of these may become a declaration; nothing else with `<?` may.
+_XML_DECLARATION: Final = b"<?xml"
+_DECLARATION: Final = re.compile(
+    rb"<\?xml\s+version\s*=\s*(?:'1\.[0-9]+'|\"1\.[0-9]+\")"
+    rb"(?:\s+encoding\s*=\s*(?:'(?P<a>[^'<>]*)'|\"(?P<b>[^\"<>]*)\"))?"
+    rb"(?:\s+standalone\s*=\s*(?:'(?:yes|no)'|\"(?:yes|no)\"))?\s*\?>"
+)
+# A start tag up to, but without, its closing `>`. Possessive: linear on any input.
+_START_TAG: Final = re.compile(rb"<(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+')*+")
+
+_CONDITIONS: Final[dict[int, str]] = {
+    etree.ErrorTypes.ERR_UNDECLARED_ENTITY: "restricted-xml",
+    etree.ErrorTypes.WAR_UNDECLARED_ENTITY: "restricted-xml",
+}
+"""RFC 6120 §4.9.3 conditions of libxml2's errors; all others are not-well-formed."""
+
+_LIMITS: Final[dict[int, str]] = {
+    etree.ErrorTypes.ERR_NAME_TOO_LONG: "name_bytes",
+    114: "depth",  # XML_ERR_RESOURCE_LIMIT; lxml has no name
+}
+"""Errors of libxml2 that are limits. Its others (10 MB of text, …) lie far above ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeader:
+    """What the peer's stream start tag says (RFC 6120 §4.7). `namespace`: of the content."""
+
+    namespace: str | None
+    id: str | None
+    from_: str | None
+    to: str | None
+    version: str | None
+    lang: str | None
+
+
+def find_start_tag(buffer: bytes) -> tuple[int, int]:
+    """Start and end of the root's start tag in `buffer`; end is 0 while it is not complete."""
+    at = 0
+    if buffer.startswith(_XML_DECLARATION):
+        at = skip_declaration(buffer)
+        if not at:
+            return 0, 0
+    elif _XML_DECLARATION.startswith(buffer):
+        return 0, 0
+    if not buffer.startswith(b"<", at):
+        if at == len(buffer):
+            return 0, 0
+        if buffer[at] in (0xFE, 0xFF):  # the byte order mark of UTF-16
+            raise RemoteProtocolError("unsupported-encoding", "not UTF-8")
+        raise RemoteProtocolError("not-well-formed", "not an XML stream")
+    if buffer.startswith((b"<!", b"<?"), at):
+        raise RemoteProtocolError("restricted-xml", "nothing may precede the stream header")
+    match = _START_TAG.match(buffer, at)
+    end = match.end() if match else at
+    if buffer.startswith(b">", end):
+        return at, end + 1
+    if b"<" in buffer[end:]:
+        raise RemoteProtocolError("not-well-formed", "bad stream header")
+    return at, 0
+
+
+def skip_declaration(buffer: bytes) -> int:
+    """Where the XML declaration and white space after it end; 0 while it is not complete."""
+    end = buffer.find(b"?>") + 2
+    if end < 2:
+        return 0
+    declaration = _DECLARATION.fullmatch(buffer, 0, end)
+    if declaration is None:
+        condition = "not-well-formed" if buffer[5:6].isspace() else "restricted-xml"
+        raise RemoteProtocolError(condition, "bad XML declaration")
+    encoding = declaration["a"] or declaration["b"] or b"UTF-8"
+    if encoding.upper() != b"UTF-8":
+        raise RemoteProtocolError("unsupported-encoding", "not UTF-8")
+    return len(buffer) - len(buffer[end:].lstrip(WHITESPACE))
+
+
+def parse_start_tag(tag: bytes) -> etree._Element:
+    """The root element; only its name, attributes and namespaces may be looked at."""
+    try:
+        tag.decode()
+    except UnicodeDecodeError as error:
+        raise RemoteProtocolError("unsupported-encoding", "not UTF-8") from error
+    if tag.endswith(b"/>"):
+        raise RemoteProtocolError("bad-format", "the stream is empty")
+    # As an empty element it is a document, which lxml judges whole, namespaces included.
+    try:
+        root = etree.fromstring(tag[:-1] + b"/>", etree.XMLParser(**PARSER_OPTIONS))
+    except etree.XMLSyntaxError as error:
+        raise fault_of(error) from error
+    if root.tag != ROOT:
+        name = etree.QName(root)
+        wrong = name.namespace != ns.STREAM
+        raise RemoteProtocolError("invalid-namespace" if wrong else "bad-format", name.text)
+    return root
+
+
+def synthetic_header(root: etree._Element) -> bytes:
+    """The peer's root again, nothing but its name and namespaces, content in jabber:client."""
+    name = f"{root.prefix}:stream" if root.prefix else "stream"
+    for prefix, uri in root.nsmap.items():
+        uri = ns.CLIENT if uri == ns.COMPONENT else uri
+        name += f" xmlns{':' + prefix if prefix else ''}='{escape(uri)}'"
+    return f"<{name}>".encode()
+
+
+def fault_of(error: Any) -> RemoteProtocolError:
+    """The fault for an XMLSyntaxError."""
+    return fault_by_code(error.code, error.msg)
+
+
+def fault_by_code(code: int, message: str | None) -> RemoteProtocolError:
+    """The fault for an error of libxml2. Its message may quote the peer, so it stays here."""
+    if limit := _LIMITS.get(code):
+        return violation(limit, message or "")
+    return RemoteProtocolError(_CONDITIONS.get(code, "not-well-formed"), message or "")

@@ -1,0 +1,75 @@
+"""What is to be sent, and whose it is."""
+
+from __future__ import annotations
+
+from thespian.actors import ActorAddress
+
+from actors.flow import BATCH_BYTES
+from actors.messages import Ref
+from actors.outbox import OFFLINE_STANZAS, Outbox, Outgoing, runs
+from emp.stanza import Message
+
+
+def ref(name: str, incarnation: int) -> Ref:
+    return Ref(name, ActorAddress(name), incarnation)
+
+
+A, B = ref("A", 1), ref("B", 2)
+
+
+def message(number: int) -> Message:
+    return Message("a@b", str(number))
+
+
+def test_every_number_has_its_sender() -> None:
+    outbox = Outbox()
+    outbox.written(3, A, 0)
+    outbox.written(5, B, 0)
+    outbox.written(6, None, 0)
+    assert [outbox.sender_of(number) for number in range(1, 8)] == [A, A, A, B, B, None, None]
+
+
+def test_one_sender_makes_one_entry_though_its_reference_is_made_anew() -> None:
+    outbox = Outbox()
+    for number in range(1, 1001):
+        outbox.written(number, ref("A", 1), 0)
+    assert len(outbox._senders) == 1
+    assert outbox.sender_of(1) == outbox.sender_of(1000) == A
+
+
+def test_what_is_acknowledged_is_forgotten() -> None:
+    outbox = Outbox()
+    for number in range(1, 1001):
+        outbox.written(number, A if number % 2 else B, number - 1)
+    assert len(outbox._senders) == 1
+
+
+def test_what_is_kept_comes_out_once_and_in_order() -> None:
+    outbox = Outbox()
+    stanzas = [message(number) for number in range(5)]
+    assert outbox.keep(stanzas[:3], A) == []
+    assert outbox.keep(stanzas[3:], B) == []
+    assert [item.stanza for item in outbox.take_offline()] == stanzas
+    assert outbox.take_offline() == []
+
+
+def test_the_oldest_are_given_back_when_there_is_no_room() -> None:
+    outbox = Outbox()
+    stanzas = [message(number) for number in range(OFFLINE_STANZAS + 2)]
+    assert outbox.keep(stanzas[:OFFLINE_STANZAS], A) == []
+    excess = outbox.keep(stanzas[OFFLINE_STANZAS:], B)
+    assert excess == [Outgoing(stanzas[0], A), Outgoing(stanzas[1], A)]
+    assert len(outbox.offline) == OFFLINE_STANZAS
+
+
+def test_runs_of_one_sender_go_together() -> None:
+    one, two, three, four = (message(number) for number in range(4))
+    items = [Outgoing(one, A), Outgoing(two, ref("A", 1)), Outgoing(three, None), Outgoing(four, B)]
+    assert list(runs(items)) == [(A, [one, two]), (None, [three]), (B, [four])]
+    assert list(runs([])) == []
+
+
+def test_no_run_is_bigger_than_a_message_between_processes() -> None:
+    big = Message("a@b", "x" * (BATCH_BYTES // 2))
+    items = [Outgoing(big, A)] * 3
+    assert [len(stanzas) for _, stanzas in runs(items)] == [1, 1, 1]

@@ -1,0 +1,16 @@
+"""Behind tools/fuzz: dialogues with a peer that has gone mad, and a judge of what the engine does.
+
+chance      secrets and salts that are the same in every run
+subjects    the engines that are fuzzed: every role, many configurations
+case        steps of a dialogue, files of them
+record      makes the corpus: our own ends talk to each other
+run         one engine and what happens to it, step by step
+oracle      what must always be true
+law         how bytes are cut makes no difference
+words       what mutations put in
+mutate      the mutations
+explore     the loop: choose a beginning, mutate, judge; behaviour that is new becomes a beginning
+worker      one process that loops, with a black box
+boss        the processes and their results
+report      results for people
+"""

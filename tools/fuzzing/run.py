@@ -1,0 +1,197 @@
+"""One engine and what happens to it, step by step. Every call of it is judged (oracle)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lxml import etree
+
+from emp import ns
+from emp.stanza import Iq, Message, Presence, Stanza
+from emp.stream.engine import Stream
+from emp.stream.events import Compute, Event, StartTLS, StreamFailed
+from emp.stream.parser import StreamParser
+from emp.xml import build
+from tools.fuzzing.case import IN, Case, Step, pieces_of
+from tools.fuzzing.oracle import ParserJudge, StreamJudge, Wrong
+from tools.fuzzing.subjects import SUBJECTS, Subject
+
+STANZAS: Final[Sequence[Stanza]] = (
+    Message("romeo@localhost", "art <thou>", type="chat"),
+    Iq("get", build("query", xmlns=ns.VERSION), to="localhost", id="q1"),
+    Presence(status="\N{SNOWMAN} & 'more'"),
+)
+"""What our caller sends."""
+
+
+class StreamRun:
+    """A stream of one of the roles. `over`: nothing may be reported any more."""
+
+    def __init__(self, subject: Subject, *, lazy: bool = False) -> None:
+        engine = subject.make()
+        assert isinstance(engine, Stream)
+        self.engine = engine
+        self.messages = engine.framing.messages
+        self.queued: list[bytes] = []
+        """All that the engine wants to be sent, in pieces; messages one by one."""
+        self._subject = subject
+        self._lazy = lazy
+        self._due: Compute | StartTLS | None = None
+        self._judge = StreamJudge(engine)
+        self._collect()
+
+    @property
+    def over(self) -> bool:
+        """Whether the stream has ended."""
+        return self._judge.over
+
+    @property
+    def ready(self) -> bool:
+        """Whether stanzas flow."""
+        return self.engine.ready
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the engine waits for "go"."""
+        return self._due is not None
+
+    def step(self, step: Step) -> list[Event]:
+        """What is reported at this step. Wrong if that cannot be right, and what the engine
+        raises, which is nothing."""
+        name = step[0]
+        if name == IN:
+            return self.receive(pieces_of(step))
+        engine = self.engine
+        if name == "send":
+            if engine.ready:
+                engine.send(STANZAS)
+        elif name == "handled":
+            engine.handled(engine.management.received)
+        elif name == "ask":
+            engine.request_ack()
+        elif name == "close":
+            engine.close()
+        elif name == "fail":
+            engine.fail("system-shutdown", "back <soon>")
+        elif name == "eof":
+            return self._taken(engine.receive_eof())
+        elif self._due is not None:  # go
+            due, self._due = self._due, None
+            return self._go(due)
+        self._judge.acted()
+        self._collect()
+        return []
+
+    def receive(self, pieces: list[bytes]) -> list[Event]:
+        """The byte door. One call of it for each piece, or for all of a WebSocket's."""
+        if self.messages:
+            return self._taken(self.engine.receive_messages(pieces))
+        if len(pieces) == 1:
+            return self._taken(self.engine.receive_data(pieces[0]))
+        events: list[Event] = []
+        for piece in pieces:
+            events += self._taken(self.engine.receive_data(piece))
+        return events
+
+    def state(self) -> tuple[Any, ...]:
+        """What must be the same however the bytes were cut."""
+        engine = self.engine
+        return engine.ready, engine.closed, engine.closing, engine.closed or engine.idle
+
+    def _taken(self, events: list[Event]) -> list[Event]:
+        self._judge.judge(events)
+        self._collect()
+        for event in events:
+            if isinstance(event, Compute | StartTLS):
+                if self._lazy:
+                    self._due = event
+                else:
+                    return events + self._go(event)  # nothing follows it
+        return events
+
+    def _go(self, due: Compute | StartTLS) -> list[Event]:
+        if isinstance(due, Compute):
+            due.work()
+            return self._taken(self.engine.computed())
+        if not self.engine.closed:
+            self.engine.tls_established(self._subject.bindings)
+            self._collect()
+        return []
+
+    def _collect(self) -> None:
+        if self.messages:
+            self.queued += self.engine.messages_to_send()
+        elif data := self.engine.data_to_send():
+            self.queued.append(data)
+
+
+class ParserRun:
+    """A parser by itself. What it reports: elements, then True for the end or its fault."""
+
+    messages = False
+    waiting = False
+
+    def __init__(self, subject: Subject, *, lazy: bool = False) -> None:
+        parser = subject.make()
+        assert isinstance(parser, StreamParser)
+        self.engine = parser
+        self.queued: list[bytes] = []
+        self._judge = ParserJudge(parser)
+
+    @property
+    def over(self) -> bool:
+        """Whether the parser takes no more."""
+        return self._judge.over
+
+    @property
+    def ready(self) -> bool:
+        """Whether elements are expected."""
+        return self.engine.header is not None
+
+    def step(self, step: Step) -> list[Any]:
+        """As StreamRun.step; a parser has no caller with wishes."""
+        return self.receive(pieces_of(step)) if step[0] == IN else []
+
+    def receive(self, pieces: list[bytes]) -> list[Any]:
+        """The byte door."""
+        told: list[Any] = []
+        for piece in pieces:
+            over = self.over
+            elements = self.engine.receive(piece)
+            self._judge.judge(elements)
+            told += elements
+            if self.over and not over:
+                fault = self.engine.fault
+                told.append(True if fault is None else StreamFailed(fault))
+        return told
+
+    def state(self) -> tuple[Any, ...]:
+        """What must be the same however the bytes were cut."""
+        parser = self.engine
+        return parser.header, parser.ended, bool(parser.fault)
+
+
+Run = StreamRun | ParserRun
+
+
+def begin(name: str, *, lazy: bool = False) -> Run:
+    """The subject of that name, at its beginning."""
+    subject = SUBJECTS[name]
+    return (ParserRun if subject.role == "parser" else StreamRun)(subject, lazy=lazy)
+
+
+def play(case: Case) -> Run:
+    """A subject that has gone through all the steps."""
+    run = begin(case.subject, lazy=case.lazy)
+    for step in case.steps:
+        run.step(step)
+    return run
+
+
+def serialized(event: object) -> bytes | None:
+    """What was received, as bytes: of an element of the parser. None for anything else."""
+    return etree.tostring(event) if isinstance(event, etree._Element) else None
+
+
+__all__ = ["ParserRun", "Run", "StreamRun", "Wrong", "begin", "play", "serialized"]
