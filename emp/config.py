@@ -445,6 +445,7 @@ _EXCLUSIVE = (
     ("authentication", "minimum_authentication"),
     ("certificate_sha256", "ca_file"),
     ("certificate_sha256", "dane"),
+    *(("websocket", key) for key in ("server", "port", "dane")),
 )
 _FIELDS = {
     "authentication": "mechanisms",

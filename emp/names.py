@@ -135,7 +135,21 @@ class DocumentParser:
                 self._dictionary = present()
                 self._parser = etree.XMLParser(**self._options)
             root: etree._Element = etree.fromstring(text, self._parser)
+            raise_overlooked(self._parser)
             return root
+
+
+def raise_overlooked(parser: etree.XMLParser) -> None:
+    """To be called when the parser has returned a tree: raises etree.XMLSyntaxError if it should
+    not have. lxml looks at the last thing that libxml2 has said, so that an error of namespaces
+    passes when a warning follows, such as that for xmlns="relative"."""
+    log: Any = parser.error_log
+    if len(log):
+        for entry in log:
+            if entry.level >= etree.ErrorLevels.ERROR:
+                # Any: the stubs know one argument only.
+                syntax_error: Any = etree.XMLSyntaxError
+                raise syntax_error(entry.message, entry.type, entry.line, entry.column)
 
 
 _here: Final = _Here()

@@ -67,8 +67,10 @@ class ServerWire(Wire):
         super().__init__(engine, self._server)
         self._documents = documents
 
-    def _greeted(self, greeting: Request | Response) -> None:
+    def _greeted(self, greeting: Request | Response, *, more: bool) -> None:
         assert isinstance(greeting, Request)
+        if more:  # RFC 6455 §4.1: the client waits for our answer
+            raise LineFault("policy-violation", "sent frames before there was a WebSocket")
         path = greeting.path.partition("?")[0]
         if path == PATH:
             response = self._server.accept(greeting)

@@ -143,8 +143,9 @@ class Wire(ABC):
         self._code = CloseCode.NORMAL_CLOSURE
 
     @abstractmethod
-    def _greeted(self, greeting: Request | Response) -> None:
-        """The peer's HTTP came; LineFault where it does not lead to WebSocket."""
+    def _greeted(self, greeting: Request | Response, *, more: bool) -> None:
+        """The peer's HTTP came; LineFault where it does not lead to WebSocket. more: there was
+        something behind it already."""
 
     @property
     def idle(self) -> bool:
@@ -168,9 +169,11 @@ class Wire(ABC):
         pings = 0
         fault: LineFault | None = None
         try:
-            for event in protocol.events_received():
+            events = protocol.events_received()
+            more = len(events) > 1 or not self.idle or protocol.parser_exc is not None
+            for event in events:
                 if not isinstance(event, Frame):
-                    self._greeted(event)
+                    self._greeted(event, more=more)
                 elif event.opcode is Opcode.PING:
                     pings += 1
                 else:
@@ -217,15 +220,17 @@ class Wire(ABC):
 
     def _fault(self) -> LineFault | None:
         """What the library found wrong with the peer; that it is gone is not for it to say."""
+        if self._protocol.reader.eof:
+            return None
         error = self._protocol.handshake_exc
-        if error is not None and not isinstance(error.__cause__, EOFError):
+        if error is not None:
             return LineFault(
                 "undefined-condition", f"speaks no WebSocket: {one_line(error)}", remedy=_CHECK
             )
         error = self._protocol.parser_exc
         if isinstance(error, PayloadTooBig):
             return LineFault("policy-violation", "sent too large a message", limit="stanza_bytes")
-        if error is not None and not isinstance(error, EOFError):
+        if error is not None:
             return LineFault("bad-format", f"broke the WebSocket protocol: {one_line(error)}")
         return None
 
@@ -261,7 +266,7 @@ class ClientWire(Wire):
         protocol.send_request(protocol.connect())
         self._out = protocol.data_to_send()
 
-    def _greeted(self, greeting: Request | Response) -> None:
+    def _greeted(self, greeting: Request | Response, *, more: bool) -> None:
         problem = self._protocol.handshake_exc
         if isinstance(problem, InvalidStatus):
             status, phrase = problem.response.status_code, problem.response.reason_phrase

@@ -175,7 +175,8 @@ class Acks:
         """Before our </stream:stream>: says what we have, and asks what the peer has."""
         management = self.management
         if management.active:
-            if management.handled > self._told:
+            if self._unheard or management.handled > self._told:
+                self._unheard = False
                 self._tell()
             if management.unacknowledged:
                 self.request()

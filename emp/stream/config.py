@@ -32,7 +32,8 @@ class ClientConfig:
     `management`: the books that outlive the stream; what they say about an earlier session is
     resumed. None: new ones. `acknowledgements`: whether to use XEP-0198 where the server has it.
     `mechanisms` are the SASL mechanisms that may be used (emp.sasl.policy); None means
-    emp.sasl.DISCREET. `password` None, `certificate` and `authzid`: as emp.sasl.Credentials has them.
+    emp.sasl.DISCREET. `password` None, `certificate` and `authzid`: as emp.sasl.Credentials has
+    them.
     `memory` is what former logins of the connection left. `resource` None lets the server make one
     up.
     `sasl2`: whether to log in with XEP-0388 where the server has it. Then Bind 2 makes the resource

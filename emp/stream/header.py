@@ -11,6 +11,7 @@ from lxml import etree
 
 from emp import ns
 from emp.errors import RemoteProtocolError
+from emp.names import raise_overlooked
 from emp.stream.limits import violation
 from emp.xml import escape
 
@@ -110,7 +111,9 @@ def parse_start_tag(tag: bytes) -> etree._Element:
         raise RemoteProtocolError("bad-format", "the stream is empty")
     # As an empty element it is a document, which lxml judges whole, namespaces included.
     try:
-        root = etree.fromstring(tag[:-1] + b"/>", etree.XMLParser(**PARSER_OPTIONS))
+        parser = etree.XMLParser(**PARSER_OPTIONS)
+        root = etree.fromstring(tag[:-1] + b"/>", parser)
+        raise_overlooked(parser)
     except etree.XMLSyntaxError as error:
         raise fault_of(error) from error
     if root.tag != ROOT:
@@ -132,6 +135,15 @@ def synthetic_header(root: etree._Element) -> bytes:
 def fault_of(error: Any) -> RemoteProtocolError:
     """The fault for an XMLSyntaxError."""
     return fault_by_code(error.code, error.msg)
+
+
+def is_in_text(error: Any) -> bool:
+    """Whether an XMLSyntaxError is about the characters of a text."""
+    code, message = error.code, error.msg or ""
+    types = etree.ErrorTypes
+    return code == types.ERR_MISPLACED_CDATA_END or (
+        code == types.ERR_INVALID_CHAR and message.startswith("PCDATA")
+    )
 
 
 def fault_by_code(code: int, message: str | None) -> RemoteProtocolError:

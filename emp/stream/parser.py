@@ -41,6 +41,7 @@ from emp.stream.header import (
     fault_by_code,
     fault_of,
     find_start_tag,
+    is_in_text,
     parse_start_tag,
     synthetic_header,
 )
@@ -240,16 +241,22 @@ class StreamParser:
         if not self._pending and piece[0] <= _SPACE and not piece.strip(WHITESPACE):
             return []  # keepalive (RFC 6120 §4.6.1)
         self._share -= len(piece)
+        in_text = False
         try:
             self._parser.feed(piece)
         except etree.XMLSyntaxError as error:
             self.fault = fault_of(error)
+            in_text = is_in_text(error)
         log = self._parser.feed_error_log
         if len(log) != self._logged and self._judge(log):
             return self._replay(piece)
         elements = self._collect(len(piece))
         if not self.fault:
             self._account(piece, elements)
+        elif in_text and not len(self._root):
+            # Nor may there be a text. libxml2 reports long ones in parts, so it depends on the
+            # chunks what it says first.
+            self.fault = _text_between()
         return elements
 
     def _judge(self, log: Any) -> bool:
@@ -432,8 +439,10 @@ def _undeclared_prefix() -> RemoteProtocolError:
 
 
 def _text_fault(text: str | None) -> RemoteProtocolError | None:
-    if text is None or not text.strip(" \t\r\n"):
-        return None
+    return _text_between() if text is not None and text.strip(" \t\r\n") else None
+
+
+def _text_between() -> RemoteProtocolError:
     return RemoteProtocolError("bad-format", "text between stanzas")
 
 

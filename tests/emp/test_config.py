@@ -93,6 +93,12 @@ MISTAKES = {
     "node of a component": (COMPONENT + "node = 'x'\n", 5, 'write kind = "client"'),
     "secret of a client": (CLIENT + "secret = 'x'\n", 7, 'write kind = "component"'),
     "two passwords": (CLIENT + "password_env = 'X'\n", 7, "only one of them"),
+    "two ways to connect": (
+        CLIENT + "websocket = 'wss://x.test/'\nserver = 'x.test'\n",
+        8,
+        "websocket and server: only one of them",
+    ),
+    "no address of a WebSocket": (CLIENT + "websocket = 'x.test'\n", 7, "begins with wss://"),
     "unset variable": (
         CLIENT.replace('password = "secret word"', 'password_env = "NOPE"'),
         6,

@@ -10,7 +10,9 @@ law         how bytes are cut makes no difference
 words       what mutations put in
 mutate      the mutations
 explore     the loop: choose a beginning, mutate, judge; behaviour that is new becomes a beginning
-worker      one process that loops, with a black box
+box         what a process was about to do when it crashed
+worker      one process that loops
 boss        the processes and their results
+replay      a failure once more
 report      results for people
 """

@@ -22,17 +22,17 @@ from tools.fuzzing.case import IN, Case, Dialogue, Failure, Step, corpus, pieces
 from tools.fuzzing.law import check_law
 from tools.fuzzing.mutate import Mutator
 from tools.fuzzing.oracle import Wrong, check_queued, check_reported
-from tools.fuzzing.run import Run, begin
+from tools.fuzzing.run import Run, begin, forgetful
 from tools.fuzzing.subjects import ROLES, SUBJECTS
 from tools.fuzzing.words import STANZAS
 
 INPUTS: Final = 8
 """Mutated inputs of one stream, at most …"""
 
-CALM_INPUTS: Final = 120
+CALM_INPUTS: Final = 200
 """… and of one that is ready and is to stay so: to get there costs as much as ten of them."""
 
-CALM: Final = 0.97
+CALM: Final = 0.985
 """Of the inputs of such a stream, those that may leave it so."""
 
 READY: Final = 0.4
@@ -47,8 +47,14 @@ LAW_EVERY: Final = 50
 CHECK_EVERY: Final = 10
 """Of so many streams one has all that it queued and reported parsed."""
 
+FORGETFUL: Final = 0.5
+"""Of all streams: those in which names are forgotten every other moment (run.forgetful)."""
+
 POOL: Final = 400
 """Beginnings that were found on the way. More are not worth their time: the old ones go."""
+
+SIGNATURES: Final = 100_000
+"""Kinds of behaviour that are told apart, so that memory is bounded."""
 
 LONGEST_CASE: Final = 24
 """Steps of such a beginning."""
@@ -138,7 +144,7 @@ class Explorer:
 
     def __init__(
         self,
-        seed: int,
+        seed: int | str,
         roles: Sequence[str] = ROLES,
         box: Box | None = None,
     ) -> None:
@@ -156,14 +162,18 @@ class Explorer:
         """One stream from its beginning to its end."""
         case, rest, ready = self._beginning()
         self.counts.streams += 1
-        attempt = _Attempt(case, self._box)
+        self._attempt = attempt = _Attempt(case, self._box)
         try:
-            self._play(attempt, rest, ready=ready)
-        except Wrong as wrong:
-            return Failure(wrong.kind, case.subject, wrong.text, attempt.case)
+            with forgetful(self._mutator.chance(FORGETFUL)):
+                self._play(attempt, rest, ready=ready)
         except Exception as error:  # noqa: BLE001 - whatever it is
-            return Failure("exception", place_of(error), _text_of(error), attempt.case)
+            return failure_of(error, attempt.case)
         return None
+
+    @property
+    def case(self) -> Case:
+        """The last stream."""
+        return self._attempt.case
 
     # -- beginnings --------------------------------------------------------------------------
 
@@ -209,7 +219,7 @@ class Explorer:
             if run.over or self._act(attempt, run).over:
                 break
         if law:
-            counts.laws += check_law(_up_to_input(attempt.case))
+            counts.laws += check_law(up_to_input(attempt.case))
         self._end(attempt, run)
         if check:
             check_queued(run.queued, messages=run.messages)
@@ -263,7 +273,7 @@ class Explorer:
         if len(run.queued) > queued:
             names = _OPENED.findall(b"".join(run.queued[queued:]))
             signature += tuple(sorted(set(names)))
-        if signature in self._seen:
+        if signature in self._seen or len(self._seen) >= SIGNATURES:
             return False
         self._seen.add(signature)
         self.counts.signatures += 1
@@ -316,7 +326,7 @@ def _kind(event: object) -> object:
     return type(event)
 
 
-def _up_to_input(case: Case) -> Case:
+def up_to_input(case: Case) -> Case:
     """Without what our caller did behind the last input."""
     steps = list(case.steps)
     while steps and steps[-1][0] != IN:
@@ -324,11 +334,11 @@ def _up_to_input(case: Case) -> Case:
     return Case(case.subject, tuple(steps), case.lazy)
 
 
-def place_of(error: BaseException) -> str:
-    """File and line that raised it."""
+def failure_of(error: Exception, case: Case) -> Failure:
+    """What was raised when the case was played."""
+    if isinstance(error, Wrong):
+        return Failure(error.kind, case.subject, error.text, case)
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
-
-
-def _text_of(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-6000:]
+    place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"
+    text = "".join(traceback.format_exception(error))[-6000:]
+    return Failure(f"exception {type(error).__name__}", place, text, case)

@@ -19,6 +19,7 @@ from tools.fuzzing.words import (
     ATTRIBUTES,
     BYTES,
     ELEMENTS,
+    FIELDS,
     NAMES,
     NAMESPACES,
     NUMBERS,
@@ -32,8 +33,11 @@ LONGEST: Final = 8192
 GENTLE: Final = 0.7
 """Of inputs that need not be calm: those that are changed in gentle ways only."""
 
-CUT: Final = 0.25
+CUT: Final = 0.12
 """Of all inputs: those that come in several pieces."""
+
+MORE: Final = 0.35
+"""How often another mutation follows one."""
 
 _T = TypeVar("_T")
 
@@ -43,11 +47,12 @@ _NAMESPACE: Final = re.compile(rb"xmlns(?::\w+)?=['\"]([^'\"<>]*)")
 _NUMBER: Final = re.compile(rb"[0-9]+")
 _BASE64: Final = re.compile(rb">([A-Za-z0-9+/]{4,}={0,2})<")
 _NAME: Final = re.compile(rb"<([A-Za-z:][\w:.-]*)")
+_ATTRIBUTE: Final = re.compile(rb"\s[\w:.-]+=(?:'[^'<>]*'|\"[^\"<>]*\")")
 _TAG_END: Final = re.compile(rb"/?>")
 _TAG: Final = re.compile(rb"<[^<>]*>")
 # An element whose end is easily found: an empty one, or one with nothing but text.
 _LEAF: Final = re.compile(rb"<([A-Za-z][\w:.-]*)(?:[^<>]*/>|[^<>]*>[^<>]*</\1>)")
-_TOP: Final = re.compile(rb"<(message|presence|iq|a|r|\w+)\b[^<>]*(?:/>|>.*?</\1>)", re.DOTALL)
+_ELEMENT: Final = re.compile(rb"<(\w+)\b[^<>]*(?:/>|>.*?</\1>)", re.DOTALL)
 
 
 class Mutator:
@@ -80,7 +85,7 @@ class Mutator:
     def mutate(self, data: bytes, others: Sequence[bytes]) -> bytes:
         """Something else than `data`; now and then the same by chance."""
         count = 1
-        while self.random() < 0.35:
+        while self.random() < MORE:
             count += 1
         if self.calm:
             for _ in range(count):
@@ -131,7 +136,7 @@ class Mutator:
         return _put(data, found.span(), near if self.random() < 0.3 else self.pick(NUMBERS))
 
     def inside(self, data: bytes, others: Sequence[bytes]) -> bytes:
-        """What is encoded is mutated itself."""
+        """What is encoded in Base64 is mutated itself."""
         found = self._find(_BASE64, data)
         if found is None:
             return self.value(data, others)
@@ -139,12 +144,7 @@ class Mutator:
             text = base64.b64decode(found[1])
         except binascii.Error:
             return data
-        mutation = self.pick((Mutator.number, Mutator.flip, Mutator.insert, Mutator.drop_range))
-        text = (
-            _MESSAGE[self.below(len(_MESSAGE))](self, text)
-            if self.chance(0.7)
-            else mutation(self, text, others)
-        )
+        text = self.pick(_INSIDE)(self, text, others)
         return _put(data, found.span(1), base64.b64encode(text))
 
     def rename(self, data: bytes, others: Sequence[bytes]) -> bytes:
@@ -152,8 +152,8 @@ class Mutator:
         found = self._find(_NAME, data)
         if found is None:
             return data
-        old, new = found[1], self.pick(NAMES)
-        return re.sub(rb"(</?)" + re.escape(old) + rb"(?=[\s/>])", rb"\1" + new, data)
+        tag = re.compile(rb"(</?)" + re.escape(found[1]) + rb"(?=[\s/>])")
+        return tag.sub(rb"\1" + self.pick(NAMES), data)
 
     def attribute(self, data: bytes, others: Sequence[bytes]) -> bytes:
         """One more attribute."""
@@ -185,7 +185,7 @@ class Mutator:
         found = self._find(_LEAF, data)
         if found is None:
             return data
-        times = 2 if self.random() < 0.8 else 2 + self.below(40)
+        times = 2 if self.random() < 0.9 else 2 + self.below(40)
         return _put(data, found.span(), found[0] * times)
 
     def exchange(self, data: bytes, others: Sequence[bytes]) -> bytes:
@@ -239,7 +239,7 @@ class Mutator:
             return other
         if self.random() < 0.5:
             return self.pick(ELEMENTS)
-        found = self._find(_TOP, other)
+        found = self._find(_ELEMENT, other)
         return other if found is None else found[0]
 
     # -- harsh -------------------------------------------------------------------------------
@@ -289,22 +289,22 @@ class Mutator:
 
     # -- inside what is encoded --------------------------------------------------------------
 
-    def field(self, text: bytes) -> bytes:
+    def field(self, text: bytes, others: Sequence[bytes]) -> bytes:
         """Another value of a field of SCRAM (RFC 5802 §5.1), one more, one less."""
         fields = text.split(b",")
         at = self.below(len(fields))
         chance = self.random()
         if chance < 0.4:
-            fields[at] = fields[at][:2] + self.pick((*NUMBERS, *VALUES))
+            fields[at] = fields[at][:2] + self.pick(NUMBERS if chance < 0.2 else VALUES)
         elif chance < 0.6:
-            fields.insert(at, self.pick(_FIELDS))
+            fields.insert(at, self.pick(FIELDS))
         elif chance < 0.8:
             del fields[at]
         else:
-            fields[at] = self.pick(_FIELDS)
+            fields[at] = self.pick(FIELDS)
         return b",".join(fields)
 
-    def part(self, text: bytes) -> bytes:
+    def part(self, text: bytes, others: Sequence[bytes]) -> bytes:
         """Another part of what NULs separate: PLAIN, HT."""
         parts = text.split(b"\0")
         at = self.below(len(parts))
@@ -315,38 +315,8 @@ class Mutator:
         return b"\0".join(parts)
 
 
-_ATTRIBUTE: Final = re.compile(rb"\s[\w:.-]+=(?:'[^'<>]*'|\"[^\"<>]*\")")
-_FIELDS: Final = (
-    *(b"", b"r=", b"r=abc", b"s=", b"s=QQ==", b"s=!", b"i=0", b"i=1", b"i=4096", b"i=999999999"),
-    *(b"i=-1", b"i=4096.0", b"m=x", b"x=y", b"v=", b"v=QQ==", b"e=invalid-proof", b"p=", b"p=QQ=="),
-    *(
-        b"c=biws",
-        b"c=",
-        b"n=",
-        b"n=juliet",
-        b"n==2C",
-        b"n==",
-        b"h=QQ==",
-        b"d=x",
-        b"n",
-        b"y",
-        b"\xff",
-    ),
-    *(
-        b"p=tls-exporter",
-        b"p=tls-unique",
-        b"a=juliet@localhost",
-        b"i=\xd9\xa1",
-        b"i=" + b"9" * 5000,
-    ),
-)
-_MESSAGE: Final[Sequence[Callable[[Mutator, bytes], bytes]]] = (
-    Mutator.field,
-    Mutator.field,
-    Mutator.part,
-)
-
 Mutation = Callable[[Mutator, bytes, Sequence[bytes]], bytes]
+
 _CALM: Final[Sequence[Mutation]] = (
     *(Mutator.value, Mutator.value, Mutator.text, Mutator.text, Mutator.number),
     *(Mutator.attribute, Mutator.drop_attribute, Mutator.child, Mutator.drop, Mutator.duplicate),
@@ -361,6 +331,10 @@ _GENTLE: Final[Sequence[Mutation]] = (
 _HARSH: Final[Sequence[Mutation]] = (
     *(Mutator.flip, Mutator.insert, Mutator.insert, Mutator.overwrite, Mutator.truncate),
     *(Mutator.behead, Mutator.drop_range, Mutator.repeat_range, Mutator.join),
+)
+_INSIDE: Final[Sequence[Mutation]] = (
+    *(Mutator.field, Mutator.field, Mutator.field, Mutator.part, Mutator.part),
+    *(Mutator.number, Mutator.flip, Mutator.insert, Mutator.drop_range),
 )
 
 

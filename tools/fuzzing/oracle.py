@@ -32,6 +32,15 @@ from emp.stream.parser import StreamParser
 from emp.wire import parse_neutral
 
 _EVENTS: Final = frozenset({Authenticated, Compute, Ready, StartTLS, StreamOpened})
+# RFC 6120 §4.9.3
+_NAMES_OF_CONDITIONS: Final = """
+bad-format bad-namespace-prefix conflict connection-timeout host-gone host-unknown
+improper-addressing internal-server-error invalid-from invalid-namespace invalid-xml
+not-authorized not-well-formed policy-violation remote-connection-failed reset
+resource-constraint restricted-xml see-other-host system-shutdown undefined-condition
+unsupported-encoding unsupported-feature unsupported-stanza-type unsupported-version
+"""
+_CONDITIONS: Final = frozenset(_NAMES_OF_CONDITIONS.split())
 _HEADER: Final = re.compile(rb"<\?xml version='1.0'\?>")
 _FOOTER: Final = b"</stream:stream>"
 _STRICT: Final = etree.XMLParser(resolve_entities=False, no_network=True)
@@ -64,13 +73,11 @@ class StreamJudge:
 
     def judge(self, events: Sequence[Event]) -> None:
         """These were reported by one call. Wrong if that cannot be."""
-        if self.over and events:
-            raise Wrong("after the end", f"{events!r:.500}")
         reported, resumed = 0, False
         for event in events:
-            kind = type(event)
             if self.over:
                 raise Wrong("after the end", f"{events!r:.500}")
+            kind = type(event)
             if isinstance(event, StanzasReceived):
                 reported += len(event.stanzas)
                 if not event.stanzas:
@@ -128,6 +135,8 @@ class ParserJudge:
 def _check_error(error: Exception) -> None:
     if not isinstance(error, RemoteProtocolError | StreamError | AuthenticationError):
         raise Wrong("wrong error", repr(error))
+    if isinstance(error, RemoteProtocolError) and error.condition not in _CONDITIONS:
+        raise Wrong("wrong condition", repr(error))  # it goes out as the name of an element
 
 
 def check_queued(pieces: Sequence[bytes], *, messages: bool) -> None:
@@ -152,7 +161,8 @@ def _streams(data: bytes) -> list[bytes]:
 
 
 def check_reported(events: Iterable[object]) -> None:
-    """Wrong unless all stanzas among them can be read, and their bytes are XML."""
+    """Wrong unless all stanzas among them can be read, and their bytes are XML that means the
+    same."""
     for event in events:
         if isinstance(event, StanzasReceived):
             for stanza in event.stanzas:
@@ -163,6 +173,21 @@ def _check_stanza(stanza: Stanza) -> None:
     _ = stanza.kind, stanza.type, stanza.id, stanza.from_text, stanza.to_text, stanza.payload_name
     wire = stanza.to_bytes()
     try:
-        parse_neutral(wire)
+        again = parse_neutral(wire)
     except RemoteProtocolError as error:
         raise Wrong("reported", f"{error}: {wire!r:.2000}") from error
+    if _content(again) != _content(stanza.xml):
+        raise Wrong("reported", f"{_content(stanza.xml)!r:.1500} became {wire!r:.1500}")
+
+
+def _content(element: etree._Element) -> list[object]:
+    """All that an element says; its own tail is not part of it."""
+    return [
+        (
+            each.tag,
+            sorted(each.attrib.items()),
+            each.text or "",
+            "" if each is element else each.tail or "",
+        )
+        for each in element.iter()
+    ]

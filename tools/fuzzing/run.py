@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from lxml import etree
 
-from emp import ns
+from emp import names, ns
 from emp.stanza import Iq, Message, Presence, Stanza
+from emp.stream import parser
 from emp.stream.engine import Stream
 from emp.stream.events import Compute, Event, StartTLS, StreamFailed
 from emp.stream.parser import StreamParser
 from emp.xml import build
 from tools.fuzzing.case import IN, Case, Step, pieces_of
-from tools.fuzzing.oracle import ParserJudge, StreamJudge, Wrong
+from tools.fuzzing.oracle import ParserJudge, StreamJudge
 from tools.fuzzing.subjects import SUBJECTS, Subject
+
+FORGET_BYTES: Final = (16_000, 1_000)
+"""Bytes after which names are forgotten, and which are counted at once: some ten inputs."""
 
 STANZAS: Final[Sequence[Stanza]] = (
     Message("romeo@localhost", "art <thou>", type="chat"),
@@ -133,11 +138,11 @@ class ParserRun:
     waiting = False
 
     def __init__(self, subject: Subject, *, lazy: bool = False) -> None:
-        parser = subject.make()
-        assert isinstance(parser, StreamParser)
-        self.engine = parser
+        engine = subject.make()
+        assert isinstance(engine, StreamParser)
+        self.engine = engine
         self.queued: list[bytes] = []
-        self._judge = ParserJudge(parser)
+        self._judge = ParserJudge(engine)
 
     @property
     def over(self) -> bool:
@@ -168,8 +173,8 @@ class ParserRun:
 
     def state(self) -> tuple[Any, ...]:
         """What must be the same however the bytes were cut."""
-        parser = self.engine
-        return parser.header, parser.ended, bool(parser.fault)
+        engine = self.engine
+        return engine.header, engine.ended, bool(engine.fault)
 
 
 Run = StreamRun | ParserRun
@@ -189,9 +194,19 @@ def play(case: Case) -> Run:
     return run
 
 
+@contextmanager
+def forgetful(much: bool = True) -> Iterator[None]:
+    """Meanwhile the names that peers make up are forgotten (emp.names) after every few stanzas, not
+    after thousands: lxml's memory would not survive a mistake in that."""
+    usual = names.DICTIONARY_BYTES, parser.SHARE_BYTES
+    if much:
+        names.DICTIONARY_BYTES, parser.SHARE_BYTES = FORGET_BYTES  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        names.DICTIONARY_BYTES, parser.SHARE_BYTES = usual  # type: ignore[misc]
+
+
 def serialized(event: object) -> bytes | None:
     """What was received, as bytes: of an element of the parser. None for anything else."""
     return etree.tostring(event) if isinstance(event, etree._Element) else None
-
-
-__all__ = ["ParserRun", "Run", "StreamRun", "Wrong", "begin", "play", "serialized"]

@@ -89,6 +89,31 @@ WRONG_VALUES: Final = [
     *(b"\xff", b"\xed\xa0\x80", b"\x01", b"'", b'"', b"&#x0;", b"&#" + b"9" * 30 + b";"),
 ]
 
+FIELDS: Final = [
+    *(b"", b"r=", b"r=abc", b"s=", b"s=QQ==", b"s=!", b"i=0", b"i=1", b"i=4096", b"i=999999999"),
+    *(b"i=-1", b"i=4096.0", b"m=x", b"x=y", b"v=", b"v=QQ==", b"e=invalid-proof", b"p=", b"p=QQ=="),
+    *(
+        b"c=biws",
+        b"c=",
+        b"n=",
+        b"n=juliet",
+        b"n==2C",
+        b"n==",
+        b"h=QQ==",
+        b"d=x",
+        b"n",
+        b"y",
+        b"\xff",
+    ),
+    *(
+        b"p=tls-exporter",
+        b"p=tls-unique",
+        b"a=juliet@localhost",
+        b"i=\xd9\xa1",
+        b"i=" + b"9" * 5000,
+    ),
+]
+
 BYTES: Final = [
     *(b"<", b">", b"/", b"'", b'"', b"=", b"&", b";", b"!", b"?", b"[", b"]", b":", b"-", b"#"),
     *(b"\0", b"\t", b"\n", b"\r", b" ", b"\x01", b"\x0b", b"\x7f", b"\x80", b"\xa9", b"\xbf"),

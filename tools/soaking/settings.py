@@ -23,7 +23,7 @@ BYTES_PER_MESSAGE = 400
 """What one message and one answer take on the wire in one direction, at least: see history.PADDING
 for the body; addresses and the elements come on top of it."""
 
-SHARE: dict[LinkKind, float] = {"client": 0.8, "component": 0.3}
+SHARE: dict[LinkKind, float] = {"client": 0.8, "component": 0.5}
 """Of the traffic, within which all faults happen. What is sent to a component that is not connected
 comes back from the server, and is no traffic of the component."""
 

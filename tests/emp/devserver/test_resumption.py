@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +13,29 @@ from emp.devserver import resumption, session
 from emp.devserver.resumption import Kept, Sessions
 from emp.errors import ConnectionFailed
 from emp.jid import JID
-from emp.net import open_stream
+from emp.net import XMPPStream, open_stream
 from emp.stanza import Iq, Message, Presence
 from emp.stream.management import Management
 from emp.xml import E
 from tests.emp.devserver.world import JULIET, ROMEO, World, condition
-from tests.emp.net.support import PATIENCE, Sink, client, dev_server, opened
+from tests.emp.net.support import PATIENCE, Sink, client, dev_server, opened, turns
+
+Connect = Callable[..., Awaitable[XMPPStream]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """open_stream, and the end of what a test that fails leaves open: uvloop would wait for it."""
+    streams: list[XMPPStream] = []
+
+    async def connect(*args: Any, **more: Any) -> XMPPStream:
+        streams.append(await open_stream(*args, **more))
+        return streams[-1]
+
+    yield connect
+    for stream in streams:
+        stream.abort()
+    await turns()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -173,10 +191,12 @@ async def test_a_client_that_begins_anew_gets_its_resource() -> None:
 # -- over sockets ---------------------------------------------------------------------------------
 
 
-async def test_resumed_while_the_first_connection_still_seems_to_be_there(tmp_path: Path) -> None:
+async def test_resumed_while_the_first_connection_still_seems_to_be_there(
+    tmp_path: Path, connect: Connect
+) -> None:
     async with dev_server(tmp_path) as server:
         books, first, second = Management(), Sink(), Sink()
-        stream = await open_stream(client(server), first, management=books)
+        stream = await connect(client(server), first, management=books)
         await until(lambda: not books.unacknowledged)
         twin = Management()  # what the client knows, without what happens to the first connection
         twin.enable(books.id, 120, None)
@@ -194,10 +214,10 @@ async def test_resumed_while_the_first_connection_still_seems_to_be_there(tmp_pa
         assert not server.hub.accounts["romeo"].resources
 
 
-async def test_a_client_without_resumption_leaves_at_once(tmp_path: Path) -> None:
+async def test_a_client_without_resumption_leaves_at_once(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path) as server:
         sink = Sink()
-        await open_stream(client(server, management=False), sink)
+        await connect(client(server, management=False), sink)
         assert server.hub.accounts["romeo"].resources
         server.cut("romeo@im.test")
         await sink.end()
@@ -212,11 +232,11 @@ async def test_who_says_good_bye_does_not_sleep(tmp_path: Path) -> None:
         assert stream.management.id is None
 
 
-async def test_cut_is_for_those_it_names(tmp_path: Path) -> None:
+async def test_cut_is_for_those_it_names(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path) as server:
         sinks = {name: Sink() for name in ("a", "b")}
         streams = [
-            await open_stream(client(server, resource=name), sink) for name, sink in sinks.items()
+            await connect(client(server, resource=name), sink) for name, sink in sinks.items()
         ]
         async with opened(client(server, "juliet"), Sink()) as juliet:
             server.cut("romeo@im.test/a")
@@ -230,12 +250,12 @@ async def test_cut_is_for_those_it_names(tmp_path: Path) -> None:
 
 
 async def test_a_client_that_acknowledges_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connect: Connect
 ) -> None:
     monkeypatch.setattr(session, "UNACKNOWLEDGED_MAX", 10)
     async with dev_server(tmp_path) as server:
         sink = Sink()
-        stream = await open_stream(client(server), sink)
+        stream = await connect(client(server), sink)
         async with opened(client(server, "juliet"), Sink()) as juliet:
             juliet.send([Message(stream.jid, "x", type="chat") for _ in range(20)])
             error = await sink.end()
@@ -244,10 +264,10 @@ async def test_a_client_that_acknowledges_nothing(
             assert not server.hub.accounts["romeo"].resources
 
 
-async def test_the_server_stops_while_somebody_sleeps(tmp_path: Path) -> None:
+async def test_the_server_stops_while_somebody_sleeps(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path) as server:
         sink = Sink()
-        await open_stream(client(server), sink)
+        await connect(client(server), sink)
         server.cut("romeo@im.test")
         await sink.end()
         await until(lambda: not server.sessions)

@@ -13,7 +13,7 @@ from emp.devserver.web import PATH
 from emp.errors import EmpError
 from emp.net.hostmeta import DOCUMENTS
 from emp.xml import parse
-from tests.emp.net.support import PATIENCE, dev_server
+from tests.emp.net.support import PATIENCE, dev_server, turns
 
 UPGRADE = {
     "Host": "localhost",
@@ -31,7 +31,8 @@ async def asked(port: int | None, request: bytes) -> bytes:
     writer.write(request)
     async with asyncio.timeout(PATIENCE):
         answer = await reader.read()
-    writer.close()
+    writer.transport.abort()
+    await turns()
     return answer
 
 
@@ -47,7 +48,8 @@ async def test_the_handshake_of_the_rfc(tmp_path: Path) -> None:
         writer.write(get(PATH, **UPGRADE))
         async with asyncio.timeout(PATIENCE):
             answer = (await reader.readuntil(b"\r\n\r\n")).decode()
-        writer.close()
+        writer.transport.abort()
+        await turns()
     lines = answer.split("\r\n")
     assert lines[0] == "HTTP/1.1 101 Switching Protocols"
     assert "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in lines

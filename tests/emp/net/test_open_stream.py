@@ -40,7 +40,7 @@ async def test_client_takes_all_steps(tmp_path: Path) -> None:
         )
         assert str(stream.jid) == "romeo@im.test/garden"
         await stream.close()
-    assert [step for step, _ in steps] == list(STEPS)
+    assert [step for step, _ in steps] == [step for step in STEPS if step != "upgrade"]
     details = dict(steps)
     assert details["secure"] == "TLS 1.3"
     assert details["authenticate"] == "SCRAM-SHA-512-PLUS"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from emp.errors import ConnectionFailed
 from emp.net import XMPPStream, open_stream
 from emp.stanza import Message, Stanza
 from emp.stream.management import UNACKNOWLEDGED, Management
-from tests.emp.net.support import PATIENCE, Sink, client, dev_server, opened
+from tests.emp.net.support import PATIENCE, Sink, client, dev_server, opened, turns
 
 if TYPE_CHECKING:
     from tools.servers import Server
@@ -62,6 +62,24 @@ class Ear(Sink):
         self._end = asyncio.get_running_loop().create_future()
 
 
+Connect = Callable[..., Awaitable[XMPPStream]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """open_stream, and the end of what a test that fails leaves open: uvloop would wait for it."""
+    streams: list[XMPPStream] = []
+
+    async def connect(*args: Any, **more: Any) -> XMPPStream:
+        streams.append(await open_stream(*args, **more))
+        return streams[-1]
+
+    yield connect
+    for stream in streams:
+        stream.abort()
+    await turns()
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for something that no event tells of."""
     async with asyncio.timeout(PATIENCE):
@@ -101,11 +119,11 @@ async def test_without_it(tmp_path: Path, changes: dict[str, bool]) -> None:
         assert len(books.take_lost()) <= 1
 
 
-async def test_cut_and_resumed(tmp_path: Path) -> None:
+async def test_cut_and_resumed(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path) as server:
         books = Management()
         ear = Ear(books)
-        stream = await open_stream(client(server, resource="balcony"), ear, management=books)
+        stream = await connect(client(server, resource="balcony"), ear, management=books)
         jid = stream.jid
         async with opened(client(server, "juliet"), Sink()) as juliet:
             juliet.send([Message(jid, str(number)) for number in range(3)])
@@ -118,7 +136,7 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
             assert not books.active
             juliet.send([Message(jid, str(number)) for number in range(3, 6)])
             ear.once_more()
-            stream = await open_stream(client(server, resource="balcony"), ear, management=books)
+            stream = await connect(client(server, resource="balcony"), ear, management=books)
             assert stream.resumed
             assert stream.jid == jid
             ear.stream = stream
@@ -132,11 +150,11 @@ async def test_cut_and_resumed(tmp_path: Path) -> None:
             await stream.close()
 
 
-async def test_no_presence_on_resumption(tmp_path: Path) -> None:
+async def test_no_presence_on_resumption(tmp_path: Path, connect: Connect) -> None:
     seen: list[bytes] = []
     async with dev_server(tmp_path, tap=lambda way, jid, wire: seen.append(wire)) as server:
         books, sink = Management(), Sink()
-        await open_stream(client(server), sink, management=books)
+        await connect(client(server), sink, management=books)
         await until(lambda: not books.unacknowledged)
         seen.clear()
         server.cut("romeo@im.test")
@@ -146,13 +164,15 @@ async def test_no_presence_on_resumption(tmp_path: Path) -> None:
             assert not [wire for wire in seen if b"<presence" in wire]
 
 
-async def test_what_was_written_into_a_dead_connection_arrives(tmp_path: Path) -> None:
+async def test_what_was_written_into_a_dead_connection_arrives(
+    tmp_path: Path, connect: Connect
+) -> None:
     """The peer's socket is gone, and we do not know it yet."""
     async with dev_server(tmp_path) as server:
         books, romeo = Management(), Ear(Management())
         sink = Sink()
         async with opened(client(server, "juliet"), romeo, management=romeo.management) as juliet:
-            stream = await open_stream(client(server), sink, management=books)
+            stream = await connect(client(server), sink, management=books)
             server.cut("romeo@im.test")
             stream.send([Message(juliet.jid, str(number)) for number in range(100)])
             await sink.end()
@@ -163,10 +183,10 @@ async def test_what_was_written_into_a_dead_connection_arrives(tmp_path: Path) -
                 await until(lambda: not books.unacknowledged)
 
 
-async def test_too_late(tmp_path: Path) -> None:
+async def test_too_late(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path, resume_seconds=0.01) as server:
         books, sink = Management(), Sink()
-        stream = await open_stream(client(server, resource="a"), sink, management=books)
+        stream = await connect(client(server, resource="a"), sink, management=books)
         await until(lambda: not books.unacknowledged)
         server.cut("romeo@im.test")
         with_loss = [Message("juliet@im.test", str(number)) for number in range(2)]
@@ -196,11 +216,11 @@ async def test_writers_wait_at_the_bound(tmp_path: Path) -> None:
             assert not stream.write_blocked
 
 
-async def test_what_was_handled_is_not_sent_again(tmp_path: Path) -> None:
+async def test_what_was_handled_is_not_sent_again(tmp_path: Path, connect: Connect) -> None:
     async with dev_server(tmp_path) as server:
         books = Management()
         ear = Ear(books)
-        ear.stream = stream = await open_stream(client(server), ear, management=books)
+        ear.stream = stream = await connect(client(server), ear, management=books)
         async with opened(client(server, "juliet"), Sink()) as juliet:
             juliet.send([Message(stream.jid, str(number)) for number in range(5)])
             await ear.has_heard(5)
@@ -243,14 +263,14 @@ def cut(stream: XMPPStream) -> None:
     stream._transport.abort()
 
 
-async def test_real_servers_resume(real_server: Server) -> None:
+async def test_real_servers_resume(real_server: Server, connect: Connect) -> None:
     """Numbered messages both ways, over a connection that breaks again and again."""
     first, second = real_server.users[:2]
     books = [Management(), Management()]
     ears = [Ear(each) for each in books]
     settings = [settings_for(real_server, first), settings_for(real_server, second)]
     streams = [
-        await open_stream(each, ear, management=ear.management)
+        await connect(each, ear, management=ear.management)
         for each, ear in zip(settings, ears, strict=True)
     ]
     for ear, stream in zip(ears, streams, strict=True):
@@ -273,7 +293,7 @@ async def test_real_servers_resume(real_server: Server) -> None:
         await ears[side].end()
         assert books[side].id is not None
         ears[side].once_more()
-        streams[side] = await open_stream(settings[side], ears[side], management=books[side])
+        streams[side] = await connect(settings[side], ears[side], management=books[side])
         assert streams[side].resumed
         assert streams[side].jid == jids[side]
         ears[side].stream = streams[side]
@@ -292,12 +312,14 @@ async def test_real_servers_resume(real_server: Server) -> None:
         assert books[number].id is None
 
 
-async def test_real_servers_know_nothing_of_a_session(real_server: Server) -> None:
+async def test_real_servers_know_nothing_of_a_session(
+    real_server: Server, connect: Connect
+) -> None:
     node = real_server.users[0]
     books, sink = Management(), Sink()
     books.enable("nobody knows this", 300, None)
     books.record([Message("a@b.test", "x")])
-    stream = await open_stream(settings_for(real_server, node), sink, management=books)
+    stream = await connect(settings_for(real_server, node), sink, management=books)
     assert not stream.resumed
     assert books.active
     assert books.id not in (None, "nobody knows this")

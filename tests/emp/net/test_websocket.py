@@ -19,7 +19,7 @@ from emp.devserver import DevServer
 from emp.devserver.certificate import CertificateFiles
 from emp.devserver.session import Session
 from emp.errors import ConnectionFailed, EmpError
-from emp.net import hostmeta, open_stream, websocket
+from emp.net import STEPS, hostmeta, open_stream, websocket
 from emp.net.connect import MAX_HOPS
 from emp.stanza import Iq, Message
 from emp.stream.management import Management
@@ -79,9 +79,7 @@ async def test_to_and_fro(tmp_path: Path) -> None:
     sink = Sink()
     async with dev_server(tmp_path, websocket_port=0) as server:
         stream = await open_stream(web(server), sink, progress=lambda *step: steps.append(step))
-        assert [step for step, _ in steps] == [
-            *("resolve", "connect", "secure", "upgrade", "authenticate", "bind", "presence")
-        ]
+        assert [step for step, _ in steps] == list(STEPS)
         assert dict(steps)["secure"] == "TLS 1.3"
         texts = ["hi", "<&>'\"", "ü\N{SNOWMAN}", "x" * 70_000, ""]
         stream.send([Message(stream.jid, text) for text in texts])

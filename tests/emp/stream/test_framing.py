@@ -363,6 +363,7 @@ OPENINGS: dict[str, tuple[bytes, str]] = {
     "a header of TCP": (f"<stream:stream {CLIENT} {STREAMS}/>".encode(), "invalid-namespace"),
     "another namespace": (b"<open xmlns='urn:example:framing'/>", "invalid-namespace"),
     "no namespace": (b"<open/>", "invalid-namespace"),
+    "no URI": (b"<open xmlns='a}b {c'/>", "invalid-namespace"),
     "another name": (f"<opened {FRAMING}/>".encode(), "bad-format"),
     "a stanza": (GOOD[0], "invalid-namespace"),
     "too long": (

@@ -129,6 +129,10 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 @example(pieces=[b"<presence/>", b"<a:b/>"], places=[3, 12])
 @example(pieces=[b"</stream:stream>", b"<", b"\xff"], places=[])
 @example(pieces=[b"text", b"<a:b/>"], places=[5])
+@example(pieces=[b"x" * 600, b"]]>"], places=[300])
+@example(pieces=[b"<presence/>", b"x" * 600, b"\x01"], places=[311])
+@example(pieces=[b"<iq>", b"x" * 600, b"\x01"], places=[304])
+@example(pieces=[b"]]>"], places=[1])
 @example(pieces=[b"<iq", b" ".join(b" a%d=''" % i for i in range(101)), b"/><a:b/>"], places=[9])
 def test_cuts_make_no_difference(pieces: list[bytes], places: list[int]) -> None:
     data = b"".join(pieces)

@@ -59,6 +59,10 @@ IN_STREAM: dict[str, tuple[bytes, str]] = {
     "bare &": (b"<message><body>a & b</body></message>", "not-well-formed"),
     "]]> in a text": (b"<message><body>]]></body></message>", "not-well-formed"),
     "undeclared prefix": (b"<message><a:b/></message>", "not-well-formed"),
+    "undeclared prefix, then a relative namespace": (
+        b"<message><a:b/><c xmlns='relative'/></message>",
+        "not-well-formed",
+    ),
     "undeclared prefix on top": (b"<a:message/>", "not-well-formed"),
     "undeclared prefix of an attribute": (b"<message a:b='c'/>", "not-well-formed"),
     "attribute twice by namespace": (

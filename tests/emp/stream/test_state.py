@@ -59,7 +59,8 @@ def test_fail_before_the_header_opens_a_stream_for_it() -> None:
 def test_features_take_turns() -> None:
     def turn(done: Done) -> list[str]:
         names = [each.name.rpartition("}")[2] for each in FEATURES if each.possible(done)]
-        return [name for name in names if name not in {"ver", "csi", "limits"}]  # told, not negotiated
+        told = {"ver", "csi", "limits"}  # … and not negotiated
+        return [name for name in names if name not in told]
 
     authenticated = Done.TRUSTED | Done.SECURE | Done.AUTHENTICATED
     assert turn(Done.NOTHING) == ["starttls"]

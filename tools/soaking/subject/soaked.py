@@ -28,6 +28,9 @@ from tools.soaking.window import Window
 ME = "app"
 RETRY_SECONDS = 0.2
 """When the connection takes no more."""
+VAIN_SECONDS = 1.0
+"""Before every message after one that failed, until an answer comes: without it, all messages of a
+run would fail within one interruption."""
 
 
 class Soaked(Component):
@@ -39,6 +42,7 @@ class Soaked(Component):
         self.chance = random.Random(told["seed"])
         self.journal = Journal(Path(told["journal"]))
         self.windows: dict[str, Window] = {}
+        self.in_vain = False
         self.pacing: list[asyncio.Task[None]] = []
 
     def take(self, body: str) -> str | None:
@@ -48,6 +52,7 @@ class Soaked(Component):
             return None
         self.journal.note("seen", ME, note)
         if note.topic == "ack":
+            self.in_vain = False
             self.windows[note.sender].closed(note.number)
             return None
         answer = note.answer()
@@ -74,6 +79,7 @@ class Soaked(Component):
             self.journal.remark("strange", f"SendFailed for {failure.stanza!r}")
             return
         self.journal.note("failed", ME, note)
+        self.in_vain = True
         if note.topic == "out":
             self.windows[note.receiver].closed(note.number)
 
@@ -85,6 +91,8 @@ class Soaked(Component):
                 if number == self.messages:
                     break
                 await window.room()
+                if self.in_vain:
+                    await asyncio.sleep(VAIN_SECONDS)
                 note = Note("out", ME, user, number)
                 window.opened(number)
                 self.journal.note("sent", ME, note)
