@@ -38,6 +38,9 @@ DIRECTORY_OPTION = click.option(
     show_default=True,
     help="For components (XEP-0114); 0: any free one.",
 )
+@click.option("--direct-port", type=PORT, help="For clients with TLS from the first byte.")
+@click.option("--websocket-port", type=PORT, help="For clients over WebSocket.")
+@click.option("--component-tls", is_flag=True, help="Components speak TLS from the first byte.")
 @click.option(
     "--account",
     "accounts",
@@ -62,6 +65,9 @@ def server(
     domain: str,
     port: int,
     component_port: int,
+    direct_port: int | None,
+    websocket_port: int | None,
+    component_tls: bool,
     accounts: tuple[str, ...],
     components: tuple[str, ...],
     directory: Path,
@@ -76,12 +82,16 @@ def server(
       emp server
       emp server --account alice:wonder --account bob:builder --show
       emp server --component echo.localhost:secret --port 0
+      emp server --direct-port 5223 --websocket-port 5281
     """
     development = DevServer(
         domain,
         directory=directory.expanduser(),
         port=port,
         component_port=component_port,
+        direct_port=direct_port,
+        websocket_port=websocket_port,
+        component_tls=component_tls,
         accounts=dict(pair(account, "USER:PASSWORD") for account in accounts),
         components=dict(pair(component, "DOMAIN:SECRET") for component in components),
         tap=_show if show else _show_nothing,
@@ -105,7 +115,12 @@ async def _serve(
     await development.start()
     click.secho(f"XMPP server for {development.domain}", bold=True)
     click.echo(f"  clients      127.0.0.1:{development.port}, STARTTLS")
-    click.echo(f"  components   127.0.0.1:{development.component_port}")
+    if development.direct_port is not None:
+        click.echo(f"  clients      127.0.0.1:{development.direct_port}, TLS from the first byte")
+    if development.websocket_port is not None:
+        click.echo(f"  clients      {development.websocket}")
+    tls = ", TLS from the first byte" if development.component_tls else ""
+    click.echo(f"  components   127.0.0.1:{development.component_port}{tls}")
     click.echo(f"  accounts     {', '.join(accounts)}")
     click.echo(f"  domains      {', '.join(components)}")
     click.echo(f"  trust        {development.ca_file}")

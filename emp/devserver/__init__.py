@@ -14,6 +14,7 @@ is Prosody or ejabberd.
 
     server      DevServer: ports, settings, start and stop
     session     one connection: engine, transport, back-pressure
+    web         the port for WebSocket, and host-meta beside it
     hub         who is here, and which way a stanza goes
     messages    who gets a message, copies, ids, messages for who is away
     presence    presence and subscriptions

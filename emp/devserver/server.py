@@ -90,7 +90,7 @@ class DevServer:
         self.dirty: set[Session] = set()
         self.tap = tap
         self.port, self.component_port, self.direct_port = port, component_port, direct_port
-        self._component_tls = component_tls
+        self.component_tls = component_tls
         self.websocket_port, self._websocket_tls = websocket_port, websocket_tls
         self.ca_file = directory / "ca.pem"
         self.mechanisms = mechanisms
@@ -118,7 +118,7 @@ class DevServer:
             self.component_port = await self._listen(
                 self.component_port,
                 lambda: Session(self, for_components=True),
-                self.tls if self._component_tls else None,
+                self.tls if self.component_tls else None,
             )
             if self.websocket_port is not None:
                 await self._listen_for_web(files)

@@ -7,6 +7,7 @@
     connect    open_stream(): the steps, in order
     shell      what both ends of a connection do alike: from clear text to TLS
     transport  XMPPStream: the engine on a socket (pulse: is the other side still there)
+    websocket  the same through WebSocket (endpoint: its address; hostmeta: where a domain has it)
     failures   what went wrong, and whether trying again helps
 
 Here and in emp.devserver are the only sockets of `emp`. Works on any asyncio event loop.

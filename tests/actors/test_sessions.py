@@ -76,8 +76,10 @@ async def test_a_component_hears_that_it_is_connected(tmp_path: Path, kind: str)
         assert await news(here) == Connected("main", jid)
 
 
-async def test_a_session_survives_its_connection(tmp_path: Path) -> None:
-    async with world(tmp_path, WATCHER) as here, here.user() as bar:
+@pytest.mark.parametrize("kind", ["client", "websocket"])
+async def test_a_session_survives_its_connection(tmp_path: Path, kind: str) -> None:
+    port = {"websocket_port": 0} if kind == "websocket" else {}
+    async with world(tmp_path, WATCHER, kind, **port) as here, here.user() as bar:
         assert isinstance(await news(here), Connected)
         here.server.cut(here.service)
         bar.say(*(message(number) for number in range(50)))

@@ -136,13 +136,17 @@ async def world(
     await server.start()
     module = tmp_path / f"app{next(_numbers)}.py"  # modules are imported once in each process
     module.write_text(source)
-    specific = (
+    account = (
         f'kind = "client"\nnode = "foo"\nhost = "localhost"\npassword = "foo"\n'
-        f'resource = "main"\nport = {server.port}\nca_file = "{server.ca_file}"\n'
-        if kind == "client"
-        else f'host = "main.localhost"\nsecret = "secret"\nport = {server.component_port}\n'
+        f'resource = "main"\nca_file = "{server.ca_file}"\n'
     )
-    config = f'[connections.main]\nserver = "127.0.0.1"\n{specific}{extra}\n'
+    here = 'server = "127.0.0.1"\nport = '
+    specific = {
+        "client": f"{account}{here}{server.port}",
+        "component": f'host = "main.localhost"\nsecret = "secret"\n{here}{server.component_port}',
+        "websocket": f'{account}websocket = "{server.websocket}"',
+    }
+    config = f"[connections.main]\n{specific[kind]}\n{extra}\n"
     (tmp_path / "emp.toml").write_text(config + '[log]\nlevel = "warning"\n')
     boot = Boot(module)
     reports: list[Report] = []

@@ -45,6 +45,8 @@ class BlackBox:
 
 def read_box(file: Path) -> Case | None:
     """The case that was under way, None where there was none."""
+    if not file.exists():  # gone before it could open it
+        return None
     data = file.read_bytes()
     (end,) = _LENGTH.unpack_from(data)
     with file.open("rb") as opened:

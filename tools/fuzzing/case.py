@@ -16,10 +16,10 @@ from typing import Any, Final
 CORPUS: Final = Path(__file__).with_name("corpus")
 
 IN: Final = "in"
-ACTIONS: Final = ("send", "handled", "ask", "close", "fail", "eof", "go")
-"""What a caller does: sends stanzas, has handled what came, asks for an acknowledgement, closes,
-gives up, hears that the connection has ended; "go": the TLS handshake or the computation that the
-engine waits for is done."""
+ACTIONS: Final = ("send", "handled", "ask", "hush", "close", "fail", "eof", "fault", "go")
+"""What a caller does: sends stanzas, has handled what came, asks for an acknowledgement, cannot
+write for a while, closes, gives up, hears that the connection has ended or that what is below the
+stream was broken; "go": the TLS handshake or the computation that the engine waits for is done."""
 
 Step = tuple[str, ...]
 """A name of ACTIONS; or IN and pieces of Latin-1: reads of a byte stream, or the messages of one

@@ -24,7 +24,7 @@ from tools.fuzzing.mutate import Mutator
 from tools.fuzzing.oracle import Wrong, check_queued, check_reported
 from tools.fuzzing.run import Run, begin, forgetful
 from tools.fuzzing.subjects import ROLES, SUBJECTS
-from tools.fuzzing.words import STANZAS
+from tools.fuzzing.words import COMPONENT_STANZAS, STANZAS
 
 INPUTS: Final = 8
 """Mutated inputs of one stream, at most …"""
@@ -41,8 +41,12 @@ READY: Final = 0.4
 FOUND: Final = 0.2
 """… and those that begin with a case that was found on the way."""
 
-LAW_EVERY: Final = 50
-"""Of so many streams one is tried for the law of any chunk: that costs some 30 executions."""
+LAW_EVERY: Final = 20
+"""Of so many streams one is tried for the law of any chunk: that costs some 30 executions, and more
+if the stream is long …"""
+
+LAW_INPUTS: Final = 3
+"""… so it has no more than these inputs."""
 
 CHECK_EVERY: Final = 10
 """Of so many streams one has all that it queued and reported parsed."""
@@ -52,6 +56,10 @@ FORGETFUL: Final = 0.5
 
 POOL: Final = 400
 """Beginnings that were found on the way. More are not worth their time: the old ones go."""
+
+NEAR: Final = 5
+"""Steps to a stream that is ready: such beginnings are tried three times as often, for most of what
+a stream does then does not depend on how it came there."""
 
 SIGNATURES: Final = 100_000
 """Kinds of behaviour that are told apart, so that memory is bounded."""
@@ -118,6 +126,8 @@ class Material:
             own = [each for each in inputs if _STANZA.match(each)]
             web = role.endswith("websocket")
             self.stanzas[role] = own + [as_message(each) if web else each for each in STANZAS]
+            if "component" in role:
+                self.stanzas[role] += COMPONENT_STANZAS
 
     def _add(self, dialogue: Dialogue) -> None:
         role = SUBJECTS[dialogue.subject].role
@@ -132,7 +142,7 @@ class Material:
                 if not run.ready:
                     self.early.append(here)
                 elif places <= 2:  # later ones are no different, and further away
-                    self.ready.append(here)
+                    self.ready += [here] * (3 if number <= NEAR else 1)
             run.step(step)
 
 
@@ -202,7 +212,8 @@ class Explorer:
         check = mutator.below(CHECK_EVERY) == 0
         rest = list(rest)
         calm = ready and mutator.chance(0.8)
-        for _ in range(1 + mutator.below(CALM_INPUTS if calm else INPUTS)):
+        most = LAW_INPUTS if law else CALM_INPUTS if calm else INPUTS
+        for _ in range(1 + mutator.below(most)):
             mutator.calm = calm and mutator.chance(CALM)
             others = stanzas if mutator.calm else inputs
             base = self._next_input([] if mutator.calm else rest, others)
@@ -249,15 +260,15 @@ class Explorer:
         if run.waiting and mutator.chance(0.5):
             self._step(attempt, run, "go")
         if mutator.chance(0.3):
-            actions = ("send", "handled", "ask") if mutator.chance(0.95) else ("close",)
+            usual = ("send", "handled", "ask", "send", "handled", "ask", "hush")
+            actions = usual if mutator.chance(0.95) else ("close",)
             self._step(attempt, run, mutator.pick(actions))
         return run
 
     def _end(self, attempt: _Attempt, run: Run) -> None:
         """How the stream ends; and nothing comes of what follows."""
-        chance = self._mutator.below(4)
-        if chance:
-            self._step(attempt, run, ("eof", "close", "fail")[chance - 1])
+        if self._mutator.chance(0.8):
+            self._step(attempt, run, self._mutator.pick(("eof", "close", "fail", "fault")))
         if run.over:
             self._step(attempt, run, "eof")
             attempt.add(received(b"<presence/>"))

@@ -18,7 +18,7 @@ from tools.fuzzing.case import IN, Case, pieces_of
 from tools.fuzzing.oracle import Wrong
 from tools.fuzzing.run import Run, play, serialized
 
-LONGEST: Final = 4096
+LONGEST: Final = 2048
 """Bytes that are fed one by one: a few milliseconds."""
 
 # What a server says before a restart; a client begins a new stream behind it.

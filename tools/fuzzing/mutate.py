@@ -20,6 +20,8 @@ from tools.fuzzing.words import (
     BYTES,
     ELEMENTS,
     FIELDS,
+    MANY_ATTRIBUTES,
+    MUCH_CONTENT,
     NAMES,
     NAMESPACES,
     NUMBERS,
@@ -29,6 +31,12 @@ from tools.fuzzing.words import (
 
 LONGEST: Final = 8192
 """Bytes of one input. Mutations double things; what is longer is cut."""
+
+LARGEST: Final = 262_144
+"""Bytes of one that has much of something, …"""
+
+MUCH: Final = 0.004
+"""… which are these of all: each takes as long as a hundred others."""
 
 GENTLE: Final = 0.7
 """Of inputs that need not be calm: those that are changed in gentle ways only."""
@@ -84,6 +92,8 @@ class Mutator:
 
     def mutate(self, data: bytes, others: Sequence[bytes]) -> bytes:
         """Something else than `data`; now and then the same by chance."""
+        if self.random() < MUCH:
+            return self.much(data, others)[:LARGEST]
         count = 1
         while self.random() < MORE:
             count += 1
@@ -219,6 +229,13 @@ class Mutator:
         at = found.end() if found and self.random() < 0.5 else len(data)
         return _put(data, (at, at), self.pick((b" ", b"\n", b"\r\n\t ", b" " * 100)))
 
+    def much(self, data: bytes, others: Sequence[bytes]) -> bytes:
+        """Very many attributes, or much of some other thing."""
+        attributes = self.random() < 0.3
+        found = self._find(_NAME if attributes else _TAG_END, data)
+        at = found.end() if found else len(data)
+        return _put(data, (at, at), self.pick(MANY_ATTRIBUTES if attributes else MUCH_CONTENT))
+
     def _word(self, present: bytes, others: Sequence[bytes]) -> bytes:
         chance = self.random()
         if chance < 0.45:
@@ -322,7 +339,13 @@ _CALM: Final[Sequence[Mutation]] = (
     *(Mutator.attribute, Mutator.drop_attribute, Mutator.child, Mutator.drop, Mutator.duplicate),
     *(Mutator.exchange, Mutator.before, Mutator.behind, Mutator.instead, Mutator.space),
 )
-_GENTLE: Final[Sequence[Mutation]] = (
+_LARGEST: Final = 262_144
+"""Bytes of one that has much of something, …"""
+
+MUCH: Final = 0.004
+"""… which are these of all: each takes as long as a hundred others."""
+
+GENTLE: Final[Sequence[Mutation]] = (
     *(Mutator.value, Mutator.value, Mutator.text, Mutator.namespace, Mutator.number),
     *(Mutator.inside, Mutator.inside, Mutator.rename, Mutator.attribute, Mutator.drop_attribute),
     *(Mutator.child, Mutator.child, Mutator.drop, Mutator.duplicate, Mutator.exchange),

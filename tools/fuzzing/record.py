@@ -47,6 +47,9 @@ SCRIPT: Final[Sequence[tuple[int, str]]] = (
     *((0, "send"), (1, "send"), (0, "handled"), (1, "handled"), (0, "ask"), (1, "ask")),
     *((1, "send"), (0, "send"), (0, "handled"), (1, "ask"), (0, "close")),
 )
+_PING: Final = re.compile(
+    rb"<iq type='get' id='(?P<id>[^']*)'(?P<own> from=)?[^>]*><ping xmlns='urn:xmpp:ping'/></iq>"
+)
 _STREAM: Final = re.compile(r"<stream:stream")
 
 
@@ -110,6 +113,16 @@ def _carry(ends: tuple[_End, _End]) -> None:
             if pieces := end.take():
                 moved = True
                 ends[1 - number].step(received(*pieces))
+                if number == 0 and (pong := _pong(b"".join(pieces))):
+                    end.step(received(pong))
+
+
+def _pong(said: bytes) -> bytes | None:
+    """What becomes of a ping: a client's server answers it, a component's sends it back."""
+    ping = _PING.search(said)
+    if ping is None:
+        return None
+    return ping[0] if ping["own"] else b"<iq type='result' id='%s' from='localhost'/>" % ping["id"]
 
 
 def _parsed(name: str, subject: str, source: Dialogue) -> Dialogue:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from lxml import etree
 
 from emp import names, ns
+from emp.errors import RemoteProtocolError
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.stream import parser
 from emp.stream.engine import Stream
@@ -42,6 +43,7 @@ class StreamRun:
         """All that the engine wants to be sent, in pieces; messages one by one."""
         self._subject = subject
         self._lazy = lazy
+        self._hushed = False
         self._due: Compute | StartTLS | None = None
         self._judge = StreamJudge(engine)
         self._collect()
@@ -75,12 +77,18 @@ class StreamRun:
             engine.handled(engine.management.received)
         elif name == "ask":
             engine.request_ack()
+        elif name == "hush":
+            self._hushed = not self._hushed
+            engine.acks.hush(self._hushed)
         elif name == "close":
             engine.close()
         elif name == "fail":
             engine.fail("system-shutdown", "back <soon>")
         elif name == "eof":
             return self._taken(engine.receive_eof())
+        elif name == "fault":
+            fault = RemoteProtocolError("policy-violation", "a bad frame")
+            return self._taken(engine.receive_fault(fault))
         elif self._due is not None:  # go
             due, self._due = self._due, None
             return self._go(due)

@@ -38,7 +38,9 @@ TOKEN: Final = "a-token-from-the-last-login"
 MECHANISM: Final = "HT-SHA-256-EXPR"
 SESSION: Final = "an earlier session"
 NOW: Final = 1_800_000_000.0
-NARROW: Final = Limits(stanza_bytes=900, header_bytes=300, attributes=6, namespaces=4)
+NARROW: Final = Limits(
+    stanza_bytes=900, header_bytes=300, attributes=6, namespaces=4, early_bytes=2500
+)
 """Bounds that ordinary dialogues nearly reach, so that mutations do."""
 
 

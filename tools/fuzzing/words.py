@@ -68,7 +68,17 @@ VALUES: Final = [
         b"&#9;",
     ),
     *(b"&#x10FFFF;", b"&quot;&gt;", b"[::1]:5222", b"host:99999", b"a b", b"x" * 500),
-    *_base64(b"\0juliet\0r0m30myr0m30", b"n,,n=juliet,r=abc", b"r=abc,s=QQ==,i=4096", b"v=QQ=="),
+    *(
+        b"\xd7\x90",
+        b"\xd7\x90a",
+        b"\xc2\xaa",
+        b"\xc2\xad",
+        b"romeo",
+        b"tab\xc2\xado",
+        b"r0m30myr0m30",
+    ),
+    *_base64(b"\0juliet\0r0m30myr0m30", b"\0romeo\0tabo", b"\0\xc2\xaa\0tabo", b"\0\xd7\x90a\0b"),
+    *_base64(b"n,,n=juliet,r=abc", b"r=abc,s=QQ==,i=4096", b"v=QQ=="),
     *_base64(b"e=other-error", b"\xff", b"\0" * 40, b"r=,s=,i=0", b"m=x,r=a", b"y,,n==2C=3D=,r=a"),
     *_base64(b"p=tls-unique,,n=juliet,r=a", b"juliet@localhost", b"juliet\0" + b"x" * 32),
 ]
@@ -141,6 +151,22 @@ BYTES: Final = [
     *(b"xmlns='", b" xmlns:a='b'", b"a:", b"<a:b/>", b"x" * 700, b"<a>" * 60, b" " * 300),
 ]
 
+# As much of something as limits of ours or libxml2's allow, and more.
+MANY_ATTRIBUTES: Final = [
+    *(b"".join([b" a%d=''" % each for each in range(count)]) for count in (6, 7, 8, 100, 101, 300)),
+    *(b"".join([b" xmlns:n%d='urn:%d'" % (each, each) for each in range(n)]) for n in (3, 50, 120)),
+]
+MUCH_CONTENT: Final = [
+    *(b"<a/>" * count for count in (401, 2049, 6000)),
+    *(b"<a>" * depth + b"</a>" * depth for depth in (250, 256, 300)),
+    *(b"x" * size for size in (300, 900, 9000, 66_000)),
+    *(b"<x xmlns='a b'/>" * count for count in (49, 51, 130)),
+    *(b"<x xmlns='relative'/>" * count for count in (99, 501)),
+    *(b"".join([b"<n%d m%d=''/>" % (each, each) for each in range(n)]) for n in (100, 2000)),
+    b"<message/>" * 101,
+    b"\xc3\xa9&#x41;<![CDATA[<]]>" * 500,
+]
+
 _SM: Final = "xmlns='urn:xmpp:sm:3'"
 _SASL: Final = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 _ERRORS: Final = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
@@ -168,11 +194,19 @@ STANZAS: Final = [
     )
 ]
 
-ELEMENTS: Final = STANZAS + [
+COMPONENT_STANZAS: Final = [
+    b"<message xmlns='jabber:component:accept'><body>a</body><x xmlns='b'><y/></x></message>",
+    b"<c:iq xmlns:c='jabber:component:accept' type='get' id='1'><c:a/></c:iq>",
+    b"<presence xmlns='jabber:component:accept' xmlns:a='jabber:client'><a:b/></presence>",
+]
+
+ELEMENTS: Final = [
+    *STANZAS,
+    *COMPONENT_STANZAS,
+] + [
     text.encode()
     for text in (
         "</stream:stream>",
-        "<message xmlns='jabber:component:accept'><body/></message>",
         f"<stream:error><conflict {_ERRORS}/></stream:error>",
         f"<stream:error><see-other-host {_ERRORS}>[::1]:99</see-other-host></stream:error>",
         f"<stream:error><text {_ERRORS}>a</text><x/><y xmlns='z'/></stream:error>",
@@ -180,6 +214,7 @@ ELEMENTS: Final = STANZAS + [
         "<stream:features/>",
         f"<stream:features><sm {_SM}/></stream:features>",
         "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
+        "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
         "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
         f"<failure {_SASL}><not-authorized/><text>no</text></failure>",
         f"<success {_SASL}/>",
@@ -189,6 +224,7 @@ ELEMENTS: Final = STANZAS + [
         f"<auth {_SASL} mechanism='PLAIN'>AGp1bGlldAByMG0zMG15cjBtMzA=</auth>",
         f"<auth {_SASL} mechanism='ANONYMOUS'/>",
         f"<auth {_SASL} mechanism='EXTERNAL'>=</auth>",
+        f"<failure xmlns='urn:xmpp:sasl:2'><not-authorized {_SASL}/><text>no</text></failure>",
         "<continue xmlns='urn:xmpp:sasl:2'><tasks><task>x</task></tasks></continue>",
         "<abort xmlns='urn:xmpp:sasl:2'/>",
         "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'><initial-response>"
