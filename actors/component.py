@@ -43,7 +43,8 @@ class Component:
     def send(self, stanza: Stanza) -> None:
         """Send `stanza` over the connection of the stanza that is being handled.
 
-        A component connection (XEP-0114) adds its own domain where `from` is missing. Raises
+        It is sent as it is now: what you change afterwards is not seen. A component connection
+        (XEP-0114) adds its own domain where `from` is missing. Raises
         LocalProtocolError when 10,000 stanzas wait already, or there is no telling which
         connection is meant.
         """

@@ -38,12 +38,13 @@ from actors.messages import (
     SendStanzas,
     StartConnection,
 )
-from actors.outbox import Outbox, Outgoing, runs
-from actors.requests import Requests, late
+from actors.outbox import TRIES, Outbox, Outgoing, runs
+from actors.reports import Reports
+from actors.requests import Requests, RosterRequests, late
 from emp.answer import refusal
-from emp.delivery import undeliverable
 from emp.errors import (
     EmpError,
+    InternalServerError,
     JIDError,
     JidMalformed,
     LocalProtocolError,
@@ -76,16 +77,19 @@ class ConnectionActor(BaseActor):
         self.ledger = Ledger()
         self.outbox = Outbox()
         self.session: ClientSession | None = None
-        self.roster_asked: list[AskRoster] = []
+        self.roster_asked = RosterRequests(self._tell_asker)
         self.requests = Requests(self._tell_asker, self._pause_or_resume)
+        self.reports = Reports(self._tell_sender)
         self.outflow: Outflow[tuple[int, Stanza]] = Outflow()
-        self.inflows: dict[int, Inflow] = {}
+        self.inflows: dict[int, tuple[Ref, Inflow]] = {}
         self.owed: list[tuple[Ref, int]] = []
         self.counts: Counter[str] = Counter()
         self.paused = False
-        self.closing = False
+        self.closing = self.closed = False
         self._generation = 0
         self._bytes_seen = 0
+        self._acknowledged = 0  # when the stream began
+        self._fruitless = 0  # streams, one after the other, that the server ended with an error
         self._drained = asyncio.Event()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
@@ -112,6 +116,7 @@ class ConnectionActor(BaseActor):
         self._pause_or_resume()
         if not stream.resumed:
             self._session_over()
+        self._acknowledged = self.management.acknowledged
         kept = self.outbox.take_offline()
         if self.session is not None:
             self._write(self.session.opened(stream.jid, stream.resumed, stream.features))
@@ -122,32 +127,29 @@ class ConnectionActor(BaseActor):
         if not stream.write_blocked:
             self._pay()
 
-    def stream_closed(self) -> None:
+    def stream_closed(self, refused: bool) -> None:
         self.stream = None
-        if self.management.id is None:  # the session cannot be resumed
+        management = self.management
+        arrived = management.acknowledged > self._acknowledged or not management.unacknowledged
+        self._fruitless = self._fruitless + 1 if refused and not arrived else 0
+        if self._fruitless >= TRIES:  # what is sent again is what it does not bear
+            self._fruitless = 0
+            management.abandon()
+        if management.id is None:  # the session cannot be resumed
             self._session_over()
 
     def _session_over(self) -> None:
         """No answer comes any more. What is not acknowledged is sent again where that is safe, or
         given back to whoever sent it."""
-        asked = self.requests.forget("the connection was lost before the answer came")
-        lost = [each for each in self.management.take_lost() if id(each.stanza) not in asked]
-        now, settings = datetime.now(UTC), self.spec.settings
-        own = JID.parse(settings.address)
-        again: list[Outgoing] = []
-        for unsent in lost:
-            sender = self.outbox.sender_of(unsent.number)
-            stanzas, failures = undeliverable((unsent,), now, own, settings.kind)
-            again += [Outgoing(stanza, sender) for stanza in stanzas]
-            for _, reason in failures:
-                item = Outgoing(unsent.stanza, sender)
-                self._report([item], reason, uncertain=not unsent.certain)
-        self.outbox.put_back(again)
+        self.requests.forget("the connection was lost before the answer came")
+        lost = self.management.take_lost()
+        for each in self.outbox.recover(lost, self.spec.settings, datetime.now(UTC)):
+            self._report([each.item], each.reason, uncertain=each.uncertain)
 
     def gave_up(self, reason: str) -> None:
         self.management.abandon()
         self._session_over()
-        self._report(self.outbox.take_offline(), reason, uncertain=False)
+        self._report(self.outbox.take_offline(), reason)
         self._pay()
 
     def on_ReconnectConnection(self, message: ReconnectConnection, sender: Any) -> None:
@@ -173,7 +175,15 @@ class ConnectionActor(BaseActor):
                 logger.warning("%s: stopping with %d stanzas not handled", self.name, len(held))
                 self._refuse(held, STOPPING)
         await self.life.stop(deadline - self.driver.loop.time())
-        self._report(self.outbox.take_offline(), "the service is stopping", uncertain=False)
+        self.stream = None
+        self.management.abandon()
+        self._session_over()
+        self._report(self.outbox.take_offline(), "the service is stopping")
+        self.reports.flush()
+        # What we have taken is settled; who has more on the way sees us go, and reports it.
+        self.closed = True
+        self.owed = [(ref, inflow.all()) for ref, inflow in self.inflows.values()]
+        self._pay()
         self.send(self.supervisor, Done(self.name))
 
     def exit(self) -> None:
@@ -196,13 +206,13 @@ class ConnectionActor(BaseActor):
             self._strike({number for number, _ in items} - {number for number, _ in wanted})
         if self.closing:
             self._refuse([number for number, _ in wanted], STOPPING)
-        elif self.ledger.overfull and len(self.requests):
+        elif self.ledger.overfull and (len(self.requests) or self.management.full):
             self._refuse([number for number, _ in wanted], OVERLOADED)
         elif wanted:
             self.outflow.waiting.extend(wanted)
             self._flush()
         self._pause_or_resume()  # refusals fill the socket too
-        if self.roster_asked:
+        if len(self.roster_asked):
             self._give_roster()
 
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
@@ -217,7 +227,9 @@ class ConnectionActor(BaseActor):
         self.life.ended(error)
 
     def write_paused(self) -> None:
-        """The socket is full: the senders' credit is kept back until it is not."""
+        """The senders' credit is kept back until there is room; and acknowledgements that make it
+        must be read."""
+        self._pause_or_resume()
 
     def write_resumed(self) -> None:
         self._pay()
@@ -230,6 +242,15 @@ class ConnectionActor(BaseActor):
             self.send(ref.address, BatchTaken(self.incarnation, ref.incarnation, batch))
 
     def _admissible(self, stanza: Stanza) -> bool:
+        """See `_goes_on`. A fault of ours there concerns one stanza, not those behind it."""
+        try:
+            return self._goes_on(stanza)
+        except Exception:  # noqa: BLE001 - whatever it is: held for ever, it would stop all acks
+            logger.exception("%s: a %s was refused", self.name, stanza.kind)
+            self._write(_bounce(stanza, InternalServerError("a fault of the service")))
+            return False
+
+    def _goes_on(self, stanza: Stanza) -> bool:
         """False for what goes no further: answers to our own requests, addresses that are none, and
         what is the session's own business."""
         session = self.session
@@ -305,7 +326,7 @@ class ConnectionActor(BaseActor):
         self._flush()
 
     def on_SendStanzas(self, message: SendStanzas, sender: Any) -> None:
-        if message.incarnation != self.incarnation:
+        if message.incarnation != self.incarnation or self.closed:
             return
         struck = self._strike(message.handled)
         stanzas: Sequence[Stanza] = message.stanzas
@@ -313,9 +334,8 @@ class ConnectionActor(BaseActor):
             due = {(stanza.from_text, stanza.id) for stanza in struck}
             stanzas = [stanza for stanza in stanzas if not late(stanza, due)]
         self._write(stanzas, message.sender)
-        inflow = self.inflows.get(message.sender.incarnation)
-        if inflow is None:
-            inflow = self.inflows[message.sender.incarnation] = Inflow()
+        sender_ref = message.sender
+        _, inflow = self.inflows.setdefault(sender_ref.incarnation, (sender_ref, Inflow()))
         inflow.take(message.batch)
         credit = inflow.credit()
         if credit is None:
@@ -356,62 +376,62 @@ class ConnectionActor(BaseActor):
             self._pause_or_resume()
         return struck
 
-    def _write(self, stanzas: Sequence[Stanza], sender: Ref | None = None) -> None:
-        """Write, or keep for the next stream."""
+    def _write(self, stanzas: Sequence[Stanza], sender: Ref | None = None) -> str:
+        """Write, or keep for the next stream. Returns why some of them cannot be sent at all."""
         if not stanzas:
-            return
+            return ""
         stream = self.stream
         if stream is None or self.outbox.offline:  # those that are kept go first
             self._keep(stanzas, sender)
-            return
+            return ""
+        reason = ""
         if self.spec.settings.kind == "component":
             for stanza in stanzas:
                 if stanza.from_text is None:  # XEP-0114: a component's stanzas must have a `from`
                     stanza.from_ = self.spec.settings.host
+            count = len(stanzas)
             stanzas = self._in_our_name(stanzas, sender)
+            reason = self._foreign if len(stanzas) < count else ""
         try:
             stream.send(stanzas)
         except StanzasTooLarge as error:
-            self._report(
-                [Outgoing(each, sender) for each in error.stanzas], str(error), uncertain=False
-            )
+            reason = str(error)
+            self._report([Outgoing(each, sender) for each in error.stanzas], reason)
             self._write([each for each in stanzas if each not in error.stanzas], sender)
-            return
+            return reason
         except LocalProtocolError as error:  # the stream is closing under us
             logger.debug("%s: kept %d stanzas: %s", self.name, len(stanzas), error)
             self._keep(stanzas, sender)
-            return
+            return reason
         management = self.management
         self.outbox.written(management.sent, sender, management.acknowledged)
         self.counts["sent"] += len(stanzas)
+        return reason
+
+    @property
+    def _foreign(self) -> str:
+        return f"a component sends from {self.domain} only"
 
     def _in_our_name(self, stanzas: Sequence[Stanza], sender: Ref | None) -> Sequence[Stanza]:
         """Those that a component may send; for the others the server would end the stream."""
         foreign = [stanza for stanza in stanzas if self._is_foreign(stanza.from_text)]
         if not foreign:
             return stanzas
-        reason = f"a component sends from {self.domain} only"
-        self._report([Outgoing(stanza, sender) for stanza in foreign], reason, uncertain=False)
+        self._report([Outgoing(stanza, sender) for stanza in foreign], self._foreign)
         return [stanza for stanza in stanzas if stanza not in foreign]
 
     def _keep(self, stanzas: Sequence[Stanza], sender: Ref | None) -> None:
         excess = self.outbox.keep(stanzas, sender)
-        self._report(excess, "no connection, and too many stanzas wait for one", uncertain=False)
+        self._report(excess, "no connection, and too many stanzas wait for one")
         if self.life.over:
-            self._report(self.outbox.take_offline(), self.life.reason, uncertain=False)
+            self._report(self.outbox.take_offline(), self.life.reason)
 
-    def _report(self, items: Sequence[Outgoing], reason: str, *, uncertain: bool) -> None:
+    def _report(self, items: Sequence[Outgoing], reason: str, *, uncertain: bool = False) -> None:
         """Give stanzas that were not sent back to whoever sent them."""
-        if not items:
-            return
-        self.counts["unsent"] += len(items)
-        what = "may not have arrived" if uncertain else "were not sent"
-        logger.error("%s: %d stanzas %s: %s", self.name, len(items), what, reason)
-        for sender, stanzas in runs(items):
-            if sender is None:
-                continue  # a word of the connection's own
-            failures = tuple([SendFailed(self.name, each, reason, uncertain) for each in stanzas])
-            self.send(sender.address, ReportUnsent(sender.incarnation, failures))
+        self.reports.add(items, self.name, reason, self.driver.loop, uncertain=uncertain)
+
+    def _tell_sender(self, sender: Ref, failures: tuple[SendFailed, ...]) -> None:
+        self.send(sender.address, ReportUnsent(self.ref, sender.incarnation, failures))
 
     # ── requests of our own ─────────────────────────────────────────────────────────────────────
 
@@ -426,32 +446,30 @@ class ConnectionActor(BaseActor):
         except LocalProtocolError as error:
             self.requests.answer(message, None, str(error))
             return
-        self._write((message.iq,), message.asker)
+        reason = self._write((message.iq,))  # in our name: the asker hears from `requests`
         offline = self.outbox.offline
         if offline and offline[-1].stanza is message.iq:
-            offline.pop()  # the stream is ending; the asker will hear it, and may ask again
+            offline.pop()
+            reason = "the connection is being lost"
+        if reason:
+            self.requests.withdraw(message, reason)
         self._pause_or_resume()
 
-    def _tell_asker(self, asked: AskIq, answered: IqAnswered) -> None:
-        self.send(asked.asker.address, answered)
+    def _tell_asker(self, asked: AskIq | AskRoster, answer: IqAnswered | RosterGiven) -> None:
+        self.send(asked.asker.address, answer)
 
     def on_AskRoster(self, message: AskRoster, sender: Any) -> None:
         if message.incarnation == self.incarnation:
-            self.roster_asked.append(message)
+            self.roster_asked.add(message, self.driver.loop.time())
             self._give_roster()
 
     def _give_roster(self) -> None:
         """To all who asked, when there is one: who asks too early waits, and has a time limit."""
         session = self.session
-        reason = "" if self.spec.settings.roster else "roster = true is not set for this connection"
-        roster = session.roster if session is not None and not reason else None
-        if roster is None and not reason:
-            return
-        items = tuple(roster.values()) if roster is not None else None
-        asked, self.roster_asked = self.roster_asked, []
-        for each in asked:
-            given = RosterGiven(each.asker.incarnation, each.token, items, reason)
-            self.send(each.asker.address, given)
+        if session is None or not self.spec.settings.roster:
+            self.roster_asked.give(None, "roster = true is not set for this connection")
+        elif (roster := session.roster) is not None:
+            self.roster_asked.give(tuple(roster.values()))
 
     def facts(self) -> dict[str, Any]:
         life, stream, management, counts = self.life, self.stream, self.management, self.counts
@@ -471,7 +489,7 @@ class ConnectionActor(BaseActor):
             "not_acknowledged": len(management.unacknowledged),
             "waiting_for_router": len(self.outflow.waiting),
             "kept_offline": len(self.outbox.offline),
-            "unsent": counts["unsent"],
+            "unsent": self.reports.count,
             "refused": counts["refused"],
             "repeated": self.ledger.repeated,
             "pending_requests": len(self.requests),

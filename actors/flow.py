@@ -90,5 +90,9 @@ class Inflow:
         """The batch number to report in a `BatchTaken` now, or None while it is too early."""
         if self._taken - self._reported < CREDIT_EVERY:
             return None
+        return self.all()
+
+    def all(self) -> int:
+        """The number of the last batch that was taken, to be reported however early it is."""
         self._reported = self._taken
         return self._taken

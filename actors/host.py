@@ -7,6 +7,7 @@ import secrets
 from collections import deque
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ from emp import app as application
 from emp.answer import answers, refusal
 from emp.binding import bind
 from emp.errors import ConfigError, EmpError, InternalServerError, LocalProtocolError, StanzaError
-from emp.events import Connected, Disconnected, Resumed
+from emp.events import Connected, Disconnected, Resumed, SendFailed
 from emp.jid import JID
 from emp.stanza import Iq, Stanza
 from emp.xep.roster import Item
@@ -44,6 +45,10 @@ timeout."""
 OUTGOING_STANZAS = 10_000
 """Stanzas that wait for a connection to take them, beyond which `Component.send` refuses more:
 enough for any burst, and far from filling memory."""
+
+NEXT_LIFE = 1.0
+"""Seconds after which the stanzas are reported that a connection's actor took with it: mostly there
+is a new one by then, and the hook can send them again."""
 
 LOST_KEPT = 64
 """Connections that are remembered to be gone, for the stanzas of theirs that are still on the
@@ -75,6 +80,7 @@ class ComponentActor(BaseActor):
         self.asks: dict[int, tuple[Ref, asyncio.Future[Iq]]] = {}
         self.rosters: dict[int, tuple[Ref, asyncio.Future[tuple[Item, ...]]]] = {}
         self.handled = self.failed = 0
+        self.orphans: list[tuple[Lane, list[SendFailed]]] = []  # of connections that are gone
         self._past: set[int] = set()
         self._tokens = 0
         self._flush_due = False
@@ -286,7 +292,8 @@ class ComponentActor(BaseActor):
         self.lost.append(message.incarnation)
         lane = self.lanes.pop(message.incarnation, None)
         if lane is not None:
-            lane.lose()
+            self.orphans.append((lane, lane.lose()))
+            self.driver.loop.call_later(NEXT_LIFE, self._report_orphans)
         waiting: list[tuple[Ref, asyncio.Future[Any]]]
         waiting = [*self.asks.values(), *self.rosters.values()]
         for connection, answer in waiting:
@@ -313,7 +320,8 @@ class ComponentActor(BaseActor):
         if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
             name = lane.connection.name
             raise LocalProtocolError(f"{OUTGOING_STANZAS} stanzas wait to be sent over {name}")
-        lane.outflow.waiting.append((None, writable((stanza,))))
+        # A copy: the caller's own may be changed, and this one may have to be sent once more.
+        lane.outflow.waiting.append((None, writable((copy(stanza),))))
         self._flush_soon()
 
     async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
@@ -342,7 +350,7 @@ class ComponentActor(BaseActor):
         answer: asyncio.Future[tuple[Item, ...]] = self.driver.loop.create_future()
         self.rosters[token] = connection, answer
         try:
-            ask = AskRoster(self.ref, connection.incarnation, token)
+            ask = AskRoster(self.ref, connection.incarnation, token, timeout)
             self.send(connection.address, ask)
             async with asyncio.timeout(timeout):
                 items = await answer
@@ -380,13 +388,18 @@ class ComponentActor(BaseActor):
     def on_ReportUnsent(self, message: ReportUnsent, sender: Any) -> None:
         if message.incarnation != self.incarnation:
             return
-        for failure in message.failures:
-            lanes = [
-                lane for lane in self.lanes.values() if lane.connection.name == failure.connection
-            ]
-            self._notify(lanes[-1] if lanes else None, "on_send_failed", failure)
+        self._report(self._lane(message.connection), message.failures)
 
-    def _notify(self, lane: Lane | None, hook: str, event: object) -> None:
+    def _report_orphans(self) -> None:
+        orphans, self.orphans = self.orphans, []
+        for lane, failures in orphans:
+            self._report(lane, failures)
+
+    def _report(self, lane: Lane, failures: Iterable[SendFailed]) -> None:
+        for failure in failures:
+            self._notify(lane, "on_send_failed", failure)
+
+    def _notify(self, lane: Lane, hook: str, event: object) -> None:
         _context.set(lane)
         try:
             result = getattr(self.component, hook)(event)
@@ -413,6 +426,7 @@ class ComponentActor(BaseActor):
     # ── end ─────────────────────────────────────────────────────────────────────────────────────
 
     def exit(self) -> None:
+        self._report_orphans()
         for task in self.tasks:
             task.cancel()
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from actors.flow import BATCH_BYTES, Inflow, Outflow
 from actors.ledger import HELD_STANZAS
 from actors.messages import Ref
 from emp.binding import Call
 from emp.errors import LocalProtocolError
+from emp.events import SendFailed
 from emp.stanza import Stanza
 
 
@@ -53,6 +55,15 @@ class Source:
         return credit, done
 
 
+class Sent(NamedTuple):
+    """A batch on its way: entries up to it; the stanzas, and the numbers of those they handle."""
+
+    batch: int
+    entries: int
+    stanzas: tuple[Stanza, ...]
+    handled: tuple[int, ...]
+
+
 class Lane:
     """What goes to one connection: (sequence number that this handles or None, stanzas)."""
 
@@ -72,7 +83,7 @@ class Lane:
         self.connection = connection
         self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
         self.running: dict[int, tuple[Source, int]] = {}  # number → whose batch waits for it
-        self.unsure: deque[tuple[int, int, tuple[int, ...]]] = deque()  # sent, not acknowledged
+        self.unsure: deque[Sent] = deque()  # not acknowledged
         self.recent: deque[int] = deque(maxlen=2 * HELD_STANZAS)  # acknowledged: no more is held
         self.sent = self.acknowledged = 0  # entries of the outflow
         self.seen: set[int] = set()
@@ -95,24 +106,36 @@ class Lane:
         number, entries = batch
         self.sent += len(entries)
         handled = tuple([entry[0] for entry in entries if entry[0] is not None])
-        self.unsure.append((number, self.sent, handled))
-        return number, tuple([stanza for entry in entries for stanza in entry[1]]), handled
+        stanzas = tuple([stanza for entry in entries for stanza in entry[1]])
+        self.unsure.append(Sent(number, self.sent, stanzas, handled))
+        return number, stanzas, handled
 
     def taken(self, batch: int) -> None:
         self.outflow.taken(batch)
-        while self.unsure and self.unsure[0][0] <= batch:
-            _, self.acknowledged, handled = self.unsure.popleft()
-            self.recent.extend(handled)
+        while self.unsure and self.unsure[0].batch <= batch:
+            sent = self.unsure.popleft()
+            self.acknowledged = sent.entries
+            self.recent.extend(sent.handled)
 
-    def lose(self) -> None:
-        """The connection is gone: nobody waits for anything that goes there."""
+    def lose(self) -> list[SendFailed]:
+        """The connection is gone: nobody waits for anything that goes there. Returns what it has
+        not taken, or may not have."""
         self.acknowledged = sys.maxsize
+        name, reason = self.connection.name, "the actor of the connection is gone"
+        given = [stanza for sent in self.unsure for stanza in sent.stanzas]
+        waiting = [stanza for _, stanzas in self.outflow.waiting for stanza in stanzas]
+        self.unsure.clear()
+        self.outflow.waiting.clear()
+        return [
+            *(SendFailed(name, stanza, reason, True) for stanza in given),
+            *(SendFailed(name, stanza, reason, False) for stanza in waiting),
+        ]
 
     def suspect_all(self) -> None:
         """There is a new router. What it gives again, of what is being handled or was, is in
         `seen`, and so among the numbers up to `suspect`."""
         self.seen = {*self.running, *self.recent}
-        self.seen.update(number for _, _, handled in self.unsure for number in handled)
+        self.seen.update(number for sent in self.unsure for number in sent.handled)
         self.seen.update(number for number, _ in self.outflow.waiting if number is not None)
         self.suspect = max(self.seen, default=0)
 

@@ -18,7 +18,13 @@ from actors.base import logger
 from actors.messages import ConnectionChanged, ConnectionProgressed
 from actors.reconnect import Reconnection
 from emp.config import ConnectionSettings
-from emp.errors import ConfigError, ConnectionFailed, EmpError, RemoteProtocolError
+from emp.errors import (
+    ConfigError,
+    ConnectionFailed,
+    EmpError,
+    RemoteProtocolError,
+    StreamError,
+)
 from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
 from emp.net import ESTABLISHED, StreamSink, XMPPStream, open_stream
 from emp.sasl import Memory
@@ -35,8 +41,8 @@ class Owner(StreamSink, Protocol):
     def stream_opened(self, stream: XMPPStream, /) -> None:
         """There is a stream; `stream.resumed` says whether the session goes on."""
 
-    def stream_closed(self, /) -> None:
-        """There is none any more."""
+    def stream_closed(self, refused: bool, /) -> None:
+        """There is none any more. `refused`: the server ended it with an error."""
 
     def gave_up(self, reason: str, /) -> None:
         """There will be none unless the operator acts."""
@@ -82,6 +88,7 @@ class Life:
 
     def hurry(self) -> None:
         """Connect now: what waits does not wait any longer, what is connected connects anew."""
+        self.reconnection.forgive()
         self.begin()
         self._hurry.set()
         if self.stream is not None:
@@ -149,6 +156,8 @@ class Life:
         except Exception as fault:  # noqa: BLE001 - a bug of ours; giving up helps nobody
             logger.exception("%s: the connection failed; trying again", self.name)
             error = EmpError(repr(fault))
+            if self.stream is not None:  # it would go on without us
+                self.stream.abort()
         finally:
             self.stream = None
         if began is not None:
@@ -156,7 +165,11 @@ class Life:
         if error is not None and not isinstance(error, ConnectionFailed):
             error = ConnectionFailed(ESTABLISHED, str(error))
         self._other_host = error.other_host if error is not None else None
-        self._owner.stream_closed()
+        refused = error is not None and isinstance(error.__cause__, StreamError)
+        try:
+            self._owner.stream_closed(refused)
+        except Exception:  # noqa: BLE001 - as above
+            logger.exception("%s: the end of the connection was not handled", self.name)
         return error
 
     async def _open(self) -> None:

@@ -265,11 +265,13 @@ class IqAnswered:
 
 @dataclass(frozen=True, slots=True)
 class AskRoster:
-    """Component → connection: the contacts, please, as soon as they are known."""
+    """Component → connection: the contacts, please, as soon as they are known; nobody waits longer
+    than `timeout` seconds."""
 
     asker: Ref
     incarnation: int
     token: int
+    timeout: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ class RosterGiven:
 class ReportUnsent:
     """Connection → component: these stanzas of yours did not reach the server, or may not have."""
 
+    connection: Ref
     incarnation: int
     failures: tuple[SendFailed, ...]
 

@@ -7,17 +7,26 @@ sent them, so that whoever sent one that is lost can be told. Plain objects, no 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from actors.flow import BATCH, BATCH_BYTES, WINDOW
 from actors.messages import Ref
+from emp.config import ConnectionSettings
+from emp.delivery import undeliverable
+from emp.jid import JID
 from emp.stanza import Stanza
+from emp.stream.management import Unsent
 
 OFFLINE_STANZAS = 2 * WINDOW * BATCH
 """Outgoing stanzas kept while there is no stream: what two busy components have on the way to us
 when the stream is lost, and are not given the credit for before it is back. The oldest beyond that
 are given back."""
+
+TRIES: Final = 5
+"""Sessions in which a stanza is written before it is given back. A stanza for which the server ends
+the stream would end every one."""
 
 
 class Outgoing(NamedTuple):
@@ -27,14 +36,23 @@ class Outgoing(NamedTuple):
     sender: Ref | None
 
 
+class Failure(NamedTuple):
+    """What did not reach the server, or may not have."""
+
+    item: Outgoing
+    reason: str
+    uncertain: bool
+
+
 class Outbox:
     """The outgoing books of one connection."""
 
-    __slots__ = ("_senders", "offline")
+    __slots__ = ("_senders", "_tries", "offline")
 
     def __init__(self) -> None:
         self.offline: deque[Outgoing] = deque()
         self._senders: deque[tuple[int, Ref | None]] = deque()  # (last number, who), ascending
+        self._tries: dict[int, tuple[Stanza, int]] = {}  # id() → what is sent again, and how often
 
     def written(self, upto: int, sender: Ref | None, acknowledged: int) -> None:
         """`sender` sent what was written last, up to the number `upto`. Numbers that are
@@ -58,9 +76,34 @@ class Outbox:
         excess = len(self.offline) - OFFLINE_STANZAS
         return [self.offline.popleft() for _ in range(excess)]
 
-    def put_back(self, items: Sequence[Outgoing]) -> None:
-        """Before all that is kept: it was written once already."""
-        self.offline.extendleft(reversed(items))
+    def recover(
+        self, lost: Iterable[Unsent], settings: ConnectionSettings, now: datetime
+    ) -> list[Failure]:
+        """A session is over. What may be sent again is kept, before all that is kept already;
+        returns what has to be reported."""
+        own, kind = JID.parse(settings.address), settings.kind
+        kept, known = list(self.offline), self._tries
+        keys = [id(each.stanza) for each in kept]
+        self._tries = {key: known[key] for key in keys if key in known}
+        self.offline.clear()
+        reports = []
+        for unsent in lost:
+            sender, written = self.sender_of(unsent.number), unsent.stanza
+            if sender is None and written.is_request:
+                continue  # who asked has heard of it
+            _, tries = known.get(id(written), (written, 1))
+            again, failed = undeliverable((unsent,), now, own, kind)
+            for stanza in again:
+                item = Outgoing(stanza, sender)
+                if tries < TRIES:
+                    self._tries[id(stanza)] = stanza, tries + 1
+                    self.offline.append(item)
+                else:
+                    reports.append(Failure(item, f"{TRIES} connections were lost with it", True))
+            for _, reason in failed:
+                reports.append(Failure(Outgoing(written, sender), reason, not unsent.certain))
+        self.offline.extend(kept)
+        return reports
 
     def take_offline(self) -> list[Outgoing]:
         """What was kept, in order."""
@@ -77,7 +120,8 @@ def runs(items: Iterable[Outgoing]) -> Iterator[tuple[Ref | None, list[Stanza]]]
     size = 0
     for stanza, sender in items:
         weight = len(stanza.to_bytes())
-        if group and (not _same(whose, sender) or size + weight > BATCH_BYTES):
+        full = size + weight > BATCH_BYTES or len(group) >= OFFLINE_STANZAS
+        if group and (full or not _same(whose, sender)):
             yield whose, group
             group, size = [], 0
         whose = sender

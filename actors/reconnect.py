@@ -30,8 +30,15 @@ LONGEST_ABSENT: Final = 4.0
 """Seconds between tries while nothing answers at the address: a try costs one packet then, and who
 restarts a server wants its services back within 5 s."""
 
+LONGEST_FLAPPING: Final = 8.0
+"""Seconds between tries while streams come about and break: the way to the server is bad, which
+passes, and with resumption nothing is lost by trying."""
+
 STABLE: Final = 30.0
 """Seconds a stream must live for the next failure to count as the first again."""
+
+
+_LONGEST: Final = {"connect": LONGEST_ABSENT, ESTABLISHED: LONGEST_FLAPPING}
 
 
 class Reconnection:
@@ -53,7 +60,12 @@ class Reconnection:
     def closed(self, lasted: float) -> None:
         """It is over, after `lasted` seconds."""
         if lasted >= STABLE:
-            self.attempts = self._streak = 0
+            self.forgive()
+
+    def forgive(self) -> None:
+        """What was before does not count any more: a stream has lasted, or the operator acts."""
+        self.attempts = self._streak = 0
+        self._refused_since = None
 
     def after(self, failure: ConnectionFailed | None, now: float) -> float | None:
         """Seconds to wait before the next try, None to give up."""
@@ -65,8 +77,7 @@ class Reconnection:
         self._streak = self._streak + 1 if step == self._step else 1
         self._step = step
         self.attempts += 1
-        longest = LONGEST_ABSENT if step == "connect" else LONGEST
-        return backoff(self._streak, self._rng, longest)
+        return backoff(self._streak, self._rng, _LONGEST.get(step, LONGEST))
 
     def _is_final(self, failure: ConnectionFailed, now: float) -> bool:
         if not self.proven or failure.step == ESTABLISHED:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from actors.messages import AskIq, IqAnswered
+from actors.messages import AskIq, AskRoster, IqAnswered, RosterGiven
 from emp.errors import JIDError
 from emp.iq import PendingIqs
 from emp.jid import JID
 from emp.stanza import Iq, Stanza
+from emp.xep.roster import Item
 
 SWEEP = 0.25
 """Seconds between looks for requests whose time is up: the precision of a timeout."""
@@ -53,12 +54,16 @@ class Requests:
         """Tell the asker."""
         self._tell(asked, IqAnswered(asked.asker.incarnation, asked.token, stanza, reason))
 
-    def forget(self, reason: str) -> set[int]:
-        """No answers will come. Returns the identities (id()) of the requests."""
+    def withdraw(self, asked: AskIq, reason: str) -> None:
+        """It could not even be sent."""
+        self._pending.drop(asked.iq)
+        self.answer(asked, None, reason)
+
+    def forget(self, reason: str) -> None:
+        """No answers will come."""
         forgotten: list[AskIq] = self._pending.clear()
         for asked in forgotten:
             self.answer(asked, None, reason)
-        return {id(asked.iq) for asked in forgotten}
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         for asked in self._pending.expired(loop.time()):
@@ -67,6 +72,30 @@ class Requests:
         self._sweeping = bool(self._pending)
         if self._sweeping:
             loop.call_later(SWEEP, self._sweep, loop)
+
+
+class RosterRequests:
+    """Who waits for the roster. An asker that has lost patience is forgotten."""
+
+    def __init__(self, tell: Callable[[AskRoster, RosterGiven], None]) -> None:
+        self._tell = tell
+        self._waiting: list[tuple[float, AskRoster]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, asked: AskRoster, now: float) -> None:
+        """`now` is any clock's time, in seconds."""
+        if self._waiting and self._waiting[0][0] <= now:
+            self._waiting = [each for each in self._waiting if each[0] > now]
+        self._waiting.append((now + asked.timeout, asked))
+
+    def give(self, items: tuple[Item, ...] | None, reason: str = "") -> None:
+        """To all of them."""
+        waiting, self._waiting = self._waiting, []
+        for _, asked in waiting:
+            given = RosterGiven(asked.asker.incarnation, asked.token, items, reason)
+            self._tell(asked, given)
 
 
 def late(stanza: Stanza, due: set[tuple[str | None, str | None]]) -> bool:

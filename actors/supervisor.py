@@ -57,7 +57,7 @@ from actors.messages import (
     StopSystem,
 )
 from actors.router import RouterActor
-from emp.events import ConnectionEvent, Disconnected
+from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
 
 EVENTS_KEPT = 1000
 """Events that can be asked for. Whoever asks less often than this many events misses some."""
@@ -299,8 +299,11 @@ class SupervisorActor(BaseActor):
     def _tell_how_it_is(self, component: Child) -> None:
         """A component that starts when connections are up already hears of them."""
         for child in self._living("connection"):
-            if child.news is not None and child.ref is not None:
-                self._tell(component, ConnectionNews(child.ref, child.news))
+            news = child.news
+            if isinstance(news, Resumed):  # to who is new, every session is
+                news = Connected(news.connection, news.jid)
+            if news is not None and child.ref is not None:
+                self._tell(component, ConnectionNews(child.ref, news))
 
     def _event(
         self,

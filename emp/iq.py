@@ -53,6 +53,10 @@ class PendingIqs(Generic[T]):
         del self._pending[stanza.id or ""]
         return pending.asker
 
+    def drop(self, iq: Stanza) -> None:
+        """Expect that answer no more."""
+        self._pending.pop(iq.id or "", None)
+
     def expired(self, now: float) -> list[T]:
         """Take out, and return, the askers whose deadline has passed."""
         late = [key for key, pending in self._pending.items() if pending.deadline <= now]

@@ -67,9 +67,10 @@ def adopt(parent: Element, child: Element) -> None:
     if child.getparent() is not None or child.tail:
         child = twin(child)
     parent.append(child)
-    namespace = etree.QName(parent).namespace
-    if namespace:
-        _inherit(child, namespace)
+    # etree.QName fails for a namespace with a brace, which peers may well use.
+    namespace, _, _ = parent.tag.rpartition("}")
+    if namespace and child.tag[:1] != "{":
+        _inherit(child, namespace[1:])
 
 
 def inheriting(element: Element, namespace: str) -> Element:

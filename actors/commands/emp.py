@@ -126,6 +126,8 @@ async def _watch(boot: Boot) -> None:
     everybody = {spec.name for spec in boot.plan.connections} if boot.plan else set()
     async for event in boot.events(booting.POLL_RUNNING):
         booting.show(event, _print_report)
+        if event.kind == "connected":  # the operator has helped
+            gone.discard(event.name)
         if event.kind == "failed":
             gone.add(event.name)
             failure = booting.failure(event)

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 from emp.config import ConnectionSettings
 from emp.errors import ConnectionFailed, EmpError
 from emp.net import accounts, failures, names
+from emp.net.negotiation import Progress
 from emp.net.race import first_to_answer
 from emp.net.resolve import Candidate, resolve, resolve_host
-from emp.net.transport import Progress, StreamSink, XMPPStream
+from emp.net.sink import StreamSink
+from emp.net.transport import XMPPStream
 from emp.net.trust import Trust, trust_in, web_trust
 from emp.sasl import Memory, policy
 from emp.stream import ClientStream, ComponentStream

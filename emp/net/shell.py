@@ -11,6 +11,9 @@ import asyncio
 import ssl
 from abc import ABC, abstractmethod
 
+ABORT_TURNS = 4
+"""Turns of the event loop in which an aborted connection closes its socket; TLS takes two."""
+
 
 class Shell(asyncio.Protocol, ABC):
     """A connection that can be upgraded to TLS. `buffer` is what writers may have outstanding."""
@@ -101,3 +104,12 @@ class Shell(asyncio.Protocol, ABC):
         early, self._early = self._early, b""
         if early:
             self._received(early)
+
+    async def _dispose(self) -> None:
+        """Abort, and let the event loop do its part of it; `connection_lost` was called then."""
+        for _ in range(ABORT_TURNS):
+            if self._transport is None:
+                return
+            self._transport.abort()
+            await asyncio.sleep(0)
+        self.connection_lost(None)  # start_tls() that failed kept it for itself

@@ -24,6 +24,9 @@ WEB_ALPN = "http/1.1"
 CIPHERS = "@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20"
 """RFC 9325 §4.2 for TLS 1.2: forward secrecy and authenticated encryption. TLS 1.3 has no other."""
 
+SHUTDOWN_SECONDS = 5.0
+"""For the peer to answer our close_notify; the socket is closed anyway."""
+
 CONTEXTS = 16
 """Contexts kept: loading the system's authorities takes some 20 ms, and most programs need one."""
 

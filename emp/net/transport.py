@@ -2,8 +2,9 @@
 
 The life of the object, seen by its methods:
 
-    connection_made → data_received … (negotiate: StartTLS, Authenticated, Ready) → data_received …
-        → _finish, from whichever end comes first → connection_lost
+    attach → negotiate (emp.net.negotiation, which hears of StartTLS, Authenticated, Ready)
+        → data_received …, send …, close → _finish, from whichever end comes first
+        → connection_lost
 
 What arrives goes through the engine in one call and to the sink as one batch; what leaves is one
 write. All else that costs time per stanza is the engine's.
@@ -14,22 +15,22 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
 
 from emp.config import ConnectionSettings
-from emp.errors import ConnectionFailed, EmpError, LocalProtocolError
+from emp.errors import ConnectionFailed, LocalProtocolError
 from emp.jid import JID
-from emp.net import binding, failures, sockets, tls
+from emp.net import failures, sockets, tls
+from emp.net.negotiation import Negotiation, Progress, first_presence
 from emp.net.pulse import Pulse
 from emp.net.shell import Shell
+from emp.net.sink import StreamSink
 from emp.net.trust import Trust
 from emp.stanza import Presence, Stanza
 from emp.stream import ClientStream, ComponentStream
 from emp.stream.engine import Stream
 from emp.stream.events import (
-    Authenticated,
     Compute,
     Event,
     Ready,
@@ -38,7 +39,6 @@ from emp.stream.events import (
     StartTLS,
     StreamClosed,
     StreamFailed,
-    StreamOpened,
 )
 from emp.stream.management import UNACKNOWLEDGED, Management
 
@@ -57,31 +57,6 @@ CLOSE_SECONDS = 5.0
 
 DISCARD_SECONDS = 1.0
 """For our stream error to leave after a failed negotiation; nothing depends on it."""
-
-ABORT_TURNS = 4
-"""Turns of the event loop in which an aborted connection closes its socket; TLS takes two."""
-
-Progress = Callable[[str, str], None]
-
-
-class StreamSink(Protocol):
-    """Who takes what a stream brings. Called from the event loop; none of these may block.
-
-    Stanzas can arrive before `open_stream` has returned the stream; an end that comes after a
-    successful `open_stream` comes here, once, and nothing follows it.
-    """
-
-    def stanzas_received(self, stanzas: list[Stanza], /) -> None:
-        """A batch in the order of arrival, never empty."""
-
-    def stream_lost(self, error: EmpError | None, /) -> None:
-        """The end. None: closed in order by both sides. Else ConnectionFailed, step "stream"."""
-
-    def write_paused(self) -> None:
-        """The outgoing buffer is full: send no more than what is on the way already."""
-
-    def write_resumed(self) -> None:
-        """There is room again."""
 
 
 class XMPPStream(Shell):
@@ -106,15 +81,14 @@ class XMPPStream(Shell):
         self._engine = engine
         self._wire: Stream | Wire = wire or engine
         self._sink = sink
-        self._events: deque[Event] = deque()  # of the negotiation
-        self._news: asyncio.Future[None] | None = None  # somebody waits for the next of them
+        # None: open_stream succeeded, and ends go to the sink.
+        self._negotiation: Negotiation | None = Negotiation(
+            settings, self, upgrade=wire is not None
+        )
         self._lost: asyncio.Future[None] = self._loop.create_future()  # the socket is closed
         self._ready = False  # the sink gets what arrives
-        self._handed_over = False  # open_stream succeeded: ends go to the sink
-        self._secured = False  # by TLS
         self._closing = False  # we said </stream:stream>
         self._ended = False
-        self._failure: ConnectionFailed | None = None
         self._read_paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._buffer_full = False
@@ -144,8 +118,7 @@ class XMPPStream(Shell):
         if self._engine.management.full:
             self._tell_flow()
             if len(self._engine.management.unacknowledged) > HOPELESS:
-                self._finish(self._failed(f"{self.peer} acknowledges nothing"))
-                self.abort()
+                self._give_up(f"{self.peer} acknowledges nothing")
 
     def send_nonza(self, xml: str) -> None:
         """Send an element that is no stanza, such as those of XEP-0352. Raises LocalProtocolError
@@ -210,9 +183,7 @@ class XMPPStream(Shell):
 
     def abort(self) -> None:
         """Close the connection at once, whatever is under way."""
-        self._finish(self._failed("aborted on this side"))
-        if self._transport is not None:
-            self._transport.abort()
+        self._give_up("aborted on this side")
 
     # -- what asyncio calls -----------------------------------------------------------------------
 
@@ -240,6 +211,36 @@ class XMPPStream(Shell):
                 self._control(event)
         if self._told_blocked:  # there may have been acknowledgements
             self._tell_flow()
+
+    def _control(self, event: Event) -> None:
+        """All but stanzas of a stream that is ready."""
+        if self._ended:
+            return
+        match event:
+            case StartTLS():
+                self._expect_tls()
+            case Compute():
+                work = self._loop.run_in_executor(None, event.work)
+                work.add_done_callback(self._computed)
+                return
+            case Ready() | Resumed():
+                self.jid = event.jid
+                self.resumed = isinstance(event, Resumed)
+                self._ready = True
+        if self._negotiation is not None:
+            self._negotiation.told(event)
+        elif isinstance(event, StreamClosed):
+            self._finish(None)
+            self._shut_down()
+        elif isinstance(event, StreamFailed):
+            how = failures.failed(event.error, failures.ESTABLISHED, self._settings, self.peer)
+            self._finish(how)
+            self._shut_down()
+
+    def _computed(self, work: asyncio.Future[None]) -> None:
+        if not self._ended and not work.cancelled():
+            work.result()
+            self._happened(self._engine.computed())
 
     def eof_received(self) -> None:
         if not self._ended:
@@ -283,168 +284,69 @@ class XMPPStream(Shell):
     async def attach(
         self, sock: socket.socket, trust: Trust | None, until: float, progress: Progress
     ) -> None:
-        """Take over a connected socket. With `trust`: TLS from the first byte (XEP-0368), until
-        that time of the event loop. Raises ConnectionFailed. For `open_stream`."""
-        if trust is None:
-            await self._loop.create_connection(lambda: self, sock=sock)
-            progress("connect", self.peer)
-            return
-        try:
-            transport, _ = await self._loop.create_connection(
-                lambda: self,
-                sock=sock,
-                ssl=trust.context,
-                server_hostname=trust.name,
-                ssl_handshake_timeout=max(until - self._loop.time(), 0.001),
-                ssl_shutdown_timeout=CLOSE_SECONDS,
-            )
-        except OSError as error:
-            raise tls.handshake_failed(error, self.peer, trust.ca_file) from None
-        progress("connect", self.peer)
-        progress("secure", self._protected(transport.get_extra_info("ssl_object"), trust))
-
-    def _protected(self, connection: ssl.SSLObject, trust: Trust) -> str:
-        """TLS stands. Who is there is made sure before a byte is sent; returns the version."""
-        trust.verify(connection)
-        self._engine.tls_established(binding.bindings(connection))
-        self._secured = True
-        return str(connection.version()).replace("TLSv", "TLS ")
+        """As Negotiation has it. For `open_stream`."""
+        assert self._negotiation is not None
+        await self._negotiation.attach(sock, trust, until, progress)
 
     async def negotiate(self, trust: Trust | None, progress: Progress, *, available: bool) -> None:
         """From the first header to the last step; raises ConnectionFailed. For `open_stream`."""
-        client = self._settings.kind == "client"
-        step = "secure" if client and not self._secured else "authenticate"
-        if self._wire is not self._engine:
-            step = "upgrade"
-        deadline = self._deadline()
-        if self._ended:  # the peer has hung up already
-            raise failures.at_step(self._failure, step, self.peer)
-        self._engine.start()
-        self._flush()
-        while True:
-            event = await self._next(step, deadline)
-            match event:
-                case StartTLS() if trust is not None:
-                    progress("secure", await self._secure(trust, deadline))
-                    step, deadline = "authenticate", self._deadline()
-                case Authenticated():
-                    progress("authenticate", event.mechanism)
-                    step, deadline = "bind", self._deadline()
-                case Ready():
-                    progress("bind", str(event.jid))
-                    break
-                case Resumed():
-                    progress("bind", f"{event.jid}, resumed")
-                    break
-                case StreamOpened() if step == "upgrade":
-                    progress("upgrade", "WebSocket")
-                    step, deadline = "authenticate", self._deadline()
-                case StreamOpened():
-                    continue
-                case _:
-                    what = type(event).__name__
-                    raise ConnectionFailed(step, f"{self.peer}: {what} at the wrong time")
-        if self._events or self._ended:  # the end came in the same read as Ready
-            await self._next(step, deadline)
-        if client and available and self._settings.presence and not self.resumed:
-            self.send([first_presence(self._settings)])
+        assert self._negotiation is not None
+        await self._negotiation.run(trust, progress)
+        settings = self._settings
+        if settings.kind == "client" and available and settings.presence and not self.resumed:
+            self.send([first_presence(settings)])
             progress("presence", "available")
-        self._handed_over = True
+        self._negotiation = None
         self._tell_flow()
         self._pulse.start(self._engine.peer_limits.idle_seconds)
 
-    def _deadline(self) -> float:
-        return self._loop.time() + self._settings.connect_timeout
+    # -- for Negotiation --------------------------------------------------------------------------
 
-    async def _next(self, step: str, deadline: float) -> Event:
-        while not self._events:
-            if self._ended:
-                raise failures.at_step(self._failure, step, self.peer)
-            self._news = self._loop.create_future()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._news
-            except TimeoutError:
-                seconds = f"{self._settings.connect_timeout:g} s"
-                raise ConnectionFailed(step, f"{self.peer} did not answer in {seconds}") from None
-            finally:
-                self._news = None
-        event = self._events.popleft()
-        if isinstance(event, StreamFailed):
-            raise failures.failed(event.error, step, self._settings, self.peer)
-        if isinstance(event, StreamClosed):
-            raise ConnectionFailed(step, f"{self.peer} closed the stream")
-        return event
+    def begin(self) -> None:
+        """Send our stream header."""
+        self._engine.start()
+        self._flush()
 
-    async def _secure(self, trust: Trust, deadline: float) -> str:
-        """The TLS handshake (RFC 6120 §5.4.3); returns the version of TLS."""
-        try:
-            connection = await self._start_tls(
-                trust.context,
-                server_hostname=trust.name,
-                timeout=max(deadline - self._loop.time(), 0.001),
-                shutdown_timeout=CLOSE_SECONDS,
-            )
-        except OSError as error:
-            raise tls.handshake_failed(error, self.peer, trust.ca_file) from None
-        version = self._protected(connection, trust)
+    async def start_tls(self, trust: Trust, timeout: float) -> ssl.SSLObject:
+        """The handshake, in at most `timeout` seconds. OSError. Then either the server is not to
+        be trusted, or `tls_established` and `go_on` follow."""
+        return await self._start_tls(
+            trust.context,
+            server_hostname=trust.name,
+            timeout=timeout,
+            shutdown_timeout=tls.SHUTDOWN_SECONDS,
+        )
+
+    def tls_established(self, bindings: Mapping[str, bytes]) -> None:
+        """TLS stands, and the server is who it should be; as Stream has it."""
+        self._engine.tls_established(bindings)
+
+    def go_on(self) -> None:
+        """Say what is to be said under TLS, and hear what came right behind the handshake."""
         self._flush()
         self._take_early()
-        return version
-
-    def _control(self, event: Event) -> None:
-        """All but stanzas of a stream that is ready."""
-        if self._ended:
-            return
-        match event:
-            case StartTLS():
-                self._expect_tls()
-            case Compute():
-                work = self._loop.run_in_executor(None, event.work)
-                work.add_done_callback(self._computed)
-                return
-            case Ready() | Resumed():
-                self.jid = event.jid
-                self.resumed = isinstance(event, Resumed)
-                self._ready = True
-            case StreamClosed() if self._handed_over:
-                self._finish(None)
-                self._shut_down()
-            case StreamFailed() if self._handed_over:
-                self._finish(self._failed_by(event.error))
-                self._shut_down()
-        if not self._handed_over:
-            self._events.append(event)
-            self._wake()
-
-    def _computed(self, work: asyncio.Future[None]) -> None:
-        if not self._ended and not work.cancelled():
-            work.result()
-            self._happened(self._engine.computed())
 
     # -- the end ----------------------------------------------------------------------------------
 
-    def _failed(self, reason: str, step: str = failures.ESTABLISHED) -> ConnectionFailed:
-        return ConnectionFailed(step, reason)
-
-    def _failed_by(self, error: EmpError) -> ConnectionFailed:
-        return failures.failed(error, failures.ESTABLISHED, self._settings, self.peer)
+    def _failed(self, reason: str) -> ConnectionFailed:
+        return ConnectionFailed(failures.ESTABLISHED, reason)
 
     def _finish(self, failure: ConnectionFailed | None) -> None:
         """The stream is over: tell whoever waits. The first reason counts."""
         if self._ended:
             return
         self._ended = True
-        self._failure = failure
         self._pulse.stop()
         self._engine.receive_eof()
-        self._wake()
-        if self._handed_over:
+        if self._negotiation is not None:
+            self._negotiation.over(failure)
+        else:
             self._sink.stream_lost(failure)
 
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+    def _give_up(self, reason: str) -> None:
+        self._finish(self._failed(reason))
+        if self._transport is not None:
+            self._transport.abort()
 
     def _shut_down(self) -> None:
         """Let the last bytes leave, but not forever: the peer may have stopped reading."""
@@ -462,15 +364,6 @@ class XMPPStream(Shell):
             transport.close()
             await asyncio.wait([self._lost], timeout=DISCARD_SECONDS)
         await self._dispose()
-
-    async def _dispose(self) -> None:
-        """Abort, and let the event loop do its part of it."""
-        for _ in range(ABORT_TURNS):
-            if self._transport is None:
-                return
-            self._transport.abort()
-            await asyncio.sleep(0)
-        self.connection_lost(None)  # start_tls() that failed kept it for itself
 
     # -- the socket -------------------------------------------------------------------------------
 
@@ -498,16 +391,9 @@ class XMPPStream(Shell):
     def silent(self) -> None:
         """The peer was asked, and says nothing: it is gone, or as good as that."""
         seconds = f"{self._settings.ping_timeout:g} s"
-        self._finish(self._failed(f"{self.peer} does not answer: nothing came for {seconds}"))
-        if self._transport is not None:
-            self._transport.abort()
+        self._give_up(f"{self.peer} does not answer: nothing came for {seconds}")
 
 
 def _says_more(event: Event) -> bool:
     """Whether it tells better than we could how a connection has ended."""
     return isinstance(event, StreamFailed) and isinstance(event.error, failures.LineFault)
-
-
-def first_presence(settings: ConnectionSettings) -> Presence:
-    """What makes a client available (RFC 6121 §4.2), as the settings want it."""
-    return Presence(show=settings.show, status=settings.status, priority=settings.priority)

@@ -7,8 +7,9 @@ from emp.sasl import Attempt, ClientExchange
 from emp.stanza import Stanza
 from emp.stream.acks import Acks
 from emp.stream.config import ClientConfig
-from emp.stream.engine import Stream, unexpected
+from emp.stream.engine import Stream
 from emp.stream.events import Ready
+from emp.stream.faults import unexpected
 from emp.stream.features import FEATURES, Feature, limits, sm
 from emp.stream.features.sasl2 import Login
 from emp.stream.header import StreamHeader
@@ -62,7 +63,7 @@ class ClientStream(Stream):
         self._require(Done.BOUND, RemoteProtocolError("unsupported-feature", "no binding"))
         assert self.jid is not None
         if not self.management.active:
-            self.management.abandon()  # what an earlier session has left cannot be resumed
+            self.management.begin()  # what an earlier session has left cannot be resumed
         self.management.jid = self.jid
         self.become_ready()
         self.emit(Ready(self.jid))

@@ -5,8 +5,9 @@ from emp.errors import RemoteProtocolError
 from emp.jid import JID
 from emp.stream.acks import Acks
 from emp.stream.config import ComponentConfig
-from emp.stream.engine import Stream, unexpected
+from emp.stream.engine import Stream
 from emp.stream.events import Authenticated, Ready
+from emp.stream.faults import unexpected
 from emp.stream.handshake import HANDSHAKE, MECHANISM, digest
 from emp.stream.header import StreamHeader
 from emp.stream.management import Management

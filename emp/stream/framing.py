@@ -8,14 +8,15 @@ comes in, and whether the engine's caller deals in bytes or in messages.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from lxml import etree
 
 from emp import names, ns
-from emp.errors import RemoteProtocolError, StreamError
+from emp.errors import RemoteProtocolError, StanzasTooLarge, StreamError
+from emp.stanza import Stanza
 from emp.stream.guard import ByteGuard
 from emp.stream.header import PARSER_OPTIONS, StreamHeader, fault_of, skip_declaration
 from emp.stream.limits import Limits, violation
@@ -167,6 +168,21 @@ def as_message(xml: bytes) -> bytes:
     if start is not None:
         return xml[: start.end()] + _STREAM + xml[start.end() :]
     return xml
+
+
+def refuse_oversized(
+    framing: Framing, batch: Sequence[Stanza], written: Sequence[bytes], limit: int
+) -> None:
+    """StanzasTooLarge if a stanza of `batch` has more than `limit` bytes on its way (XEP-0478).
+
+    written: the same stanzas as XML.
+    """
+    if framing.messages:
+        written = [as_message(each) for each in written]
+    sizes = [len(each) for each in written]
+    oversized = [stanza for stanza, size in zip(batch, sizes, strict=True) if size > limit]
+    if oversized:
+        raise StanzasTooLarge(oversized, max(sizes), limit)
 
 
 TCP: Final = Framing(

@@ -117,9 +117,8 @@ def parse_start_tag(tag: bytes) -> etree._Element:
     except etree.XMLSyntaxError as error:
         raise fault_of(error) from error
     if root.tag != ROOT:
-        name = etree.QName(root)
-        wrong = name.namespace != ns.STREAM
-        raise RemoteProtocolError("invalid-namespace" if wrong else "bad-format", name.text)
+        right = root.tag.startswith(f"{{{ns.STREAM}}}")
+        raise RemoteProtocolError("bad-format" if right else "invalid-namespace", root.tag)
     return root
 
 

@@ -45,6 +45,7 @@ class Management:
 
     __slots__ = (
         "_handled_base",
+        "_reported",
         "_sent_base",
         "_told",
         "acknowledged",
@@ -82,6 +83,7 @@ class Management:
         self.generation = 0
         self.origin = 0
         self._told = 0
+        self._reported = 0  # the highest number that was ever received
         self._sent_base = 0
         self._handled_base = 0
 
@@ -117,13 +119,18 @@ class Management:
         self, id: str | None, max_seconds: int | None, location: str | None, early: int = 0
     ) -> None:
         """A session begins. `early` stanzas from before it are still to be reported."""
-        self.abandon()
+        self.begin()
         self.active = True
         self.id, self.max_seconds, self.location = id, max_seconds, location
         self._sent_base = self.sent
         self._handled_base = self.received + early
+
+    def begin(self) -> None:
+        """A new session: what comes is new, even if the last one ended while the peer was sending
+        again what we had already."""
+        self.abandon()
+        self.received = self.origin = max(self.received, self._reported)
         self.generation += 1
-        self.origin = self.received
 
     def acknowledge(self, h: int) -> int:
         """The peer has handled `h` stanzas; returns how many that is more than before."""
@@ -150,6 +157,7 @@ class Management:
         """The session goes on; returns what has to be written once more, in order."""
         self.acknowledge(h)
         self.active = True
+        self._reported = max(self._reported, self.received)
         self.received = self.origin = self._told
         self.generation += 1
         return list(self.unacknowledged)

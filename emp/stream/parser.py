@@ -34,7 +34,6 @@ from emp.errors import RemoteProtocolError
 from emp.names import LXML
 from emp.stream.guard import ByteGuard
 from emp.stream.header import (
-    PARSER_OPTIONS,
     ROOT,
     WHITESPACE,
     StreamHeader,
@@ -54,6 +53,7 @@ from emp.stream.leaving import (
     take_out,
 )
 from emp.stream.limits import Limits, violation
+from emp.stream.pull import new_parser
 
 # One feed: what is counted against Limits.stanza_bytes at a time.
 PIECE_BYTES: Final = 65_536
@@ -201,7 +201,7 @@ class StreamParser:
         """A new document, in the dictionary of the day."""
         self._count()  # a share in advance, so that many short streams count too
         self._states[LXML] = self._dictionary = names.present()
-        parser = self._parser = _new_parser(self._tags)
+        parser = self._parser = new_parser(self._tags)
         parser.feed(self._synthetic + f"<message xmlns='{ns.CLIENT}'/>".encode())
         ((_, first),) = parser.read_events()
         root = first.getparent()
@@ -409,18 +409,6 @@ class StreamParser:
             self.fault or fault or RemoteProtocolError("not-well-formed", "namespace error")
         )
         return elements[self._delivered :]
-
-
-def _new_parser(tags: tuple[str, ...]) -> Any:
-    """A pull parser that is garbage as soon as nobody refers to it.
-
-    The first document of a parser refers back to it, and would be freed, with the dictionary of its
-    names, only when Python looks for cycles.
-    """
-    parser: Any = etree.XMLPullParser(events=("end",), tag=tags, **PARSER_OPTIONS)
-    parser.feed(b"<first/>")
-    parser.close()
-    return parser
 
 
 def _ends_with_tag(piece: bytes) -> bool:

@@ -13,8 +13,9 @@ from emp.sasl import ServerExchange
 from emp.stanza import Stanza
 from emp.stream.acks import Acks
 from emp.stream.config import ServerConfig
-from emp.stream.engine import Stream, unexpected
+from emp.stream.engine import Stream
 from emp.stream.events import Authenticated, Ready
+from emp.stream.faults import unexpected
 from emp.stream.features import FEATURES, sasl2, sm
 from emp.stream.features.announced import CLIENT_STATES
 from emp.stream.features.session import answer_request
@@ -158,7 +159,7 @@ class ServerStream(Stream):
         reply = answer_request(stanza)
         if reply is None:
             return False
-        if self._phase is Phase.READY:
+        if self.ready:
             self.send([reply])
         return True
 

@@ -2,6 +2,7 @@
 
 from actors.ledger import HELD_BYTES, HELD_STANZAS, Ledger
 from emp.stanza import Message, Stanza
+from emp.stream.management import Management
 
 
 def stanzas(count: int) -> list[Stanza]:
@@ -102,3 +103,34 @@ def test_bytes_of_what_is_known_are_not_counted_again() -> None:
     ledger.rewind(0)
     ledger.admit(stanzas(2), HELD_BYTES // 2)
     assert not ledger.full
+
+
+def test_a_session_that_ends_while_it_is_resumed_leaves_the_next_one_its_numbers() -> None:
+    management, ledger = Management(), Ledger()
+
+    def receive(count: int) -> int:
+        management.received += count
+        return len(ledger.admit(stanzas(count), 100))
+
+    management.enable("one", None, None)
+    ledger.rewind(management.origin)
+    assert receive(20) == 20
+    ledger.handled(range(1, 11))
+    management.handled = ledger.prefix
+    management.interrupt()
+    management.ask_to_resume()
+    management.resume(0)
+    ledger.rewind(management.origin)
+    assert receive(5) == 0  # 11 to 15 once more, and then the line is dead again
+    management.interrupt()
+    ledger.handled(range(1, 21))
+    management.handled = ledger.prefix
+    management.ask_to_resume()
+    management.abandon()  # the server has forgotten it
+    management.enable("two", None, None)
+    ledger.rewind(management.origin)
+    assert management.h == 0
+    assert receive(3) == 3
+    ledger.handled(range(1, 22))
+    management.handled = ledger.prefix
+    assert management.h == 1

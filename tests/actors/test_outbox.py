@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from thespian.actors import ActorAddress
 
 from actors.flow import BATCH_BYTES
 from actors.messages import Ref
-from actors.outbox import OFFLINE_STANZAS, Outbox, Outgoing, runs
-from emp.stanza import Message
+from actors.outbox import OFFLINE_STANZAS, TRIES, Outbox, Outgoing, runs
+from emp.config import ConnectionSettings
+from emp.stanza import Iq, Message, Stanza
+from emp.stream.management import Unsent
 
 
 def ref(name: str, incarnation: int) -> Ref:
@@ -73,3 +77,31 @@ def test_no_run_is_bigger_than_a_message_between_processes() -> None:
     big = Message("a@b", "x" * (BATCH_BYTES // 2))
     items = [Outgoing(big, A)] * 3
     assert [len(stanzas) for _, stanzas in runs(items)] == [1, 1, 1]
+
+
+def test_what_no_session_survives_is_given_back() -> None:
+    outbox = Outbox()
+    settings = ConnectionSettings(name="main", kind="component", host="main.localhost")
+    now = datetime.now(UTC)
+    answer: Stanza = Iq("result", id="1", to="a@b")
+    for number in range(1, TRIES):
+        outbox.written(number, A, 0)
+        assert outbox.recover([Unsent(number, answer, False)], settings, now) == []
+        ((answer, sender),) = outbox.take_offline()
+        assert sender == A
+    outbox.written(TRIES, A, 0)
+    (failure,) = outbox.recover([Unsent(TRIES, answer, False)], settings, now)
+    assert failure.item == Outgoing(answer, A)
+    assert failure.uncertain
+    assert not outbox.offline
+
+
+def test_what_is_sent_again_goes_before_what_was_not_sent_yet() -> None:
+    outbox = Outbox()
+    settings = ConnectionSettings(name="main", kind="component", host="main.localhost")
+    one, two, three = (Iq("result", id=str(each), to="a@b") for each in range(3))
+    outbox.keep([three], B)
+    outbox.written(2, A, 0)
+    lost = [Unsent(1, one, False), Unsent(2, two, False)]
+    assert outbox.recover(lost, settings, datetime.now(UTC)) == []
+    assert outbox.take_offline() == [Outgoing(one, A), Outgoing(two, A), Outgoing(three, B)]

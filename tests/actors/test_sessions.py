@@ -78,7 +78,7 @@ async def test_a_component_hears_that_it_is_connected(tmp_path: Path, kind: str)
 
 @pytest.mark.parametrize("kind", ["client", "websocket"])
 async def test_a_session_survives_its_connection(tmp_path: Path, kind: str) -> None:
-    port = {"websocket_port": 0} if kind == "websocket" else {}
+    port: dict[str, Any] = {"websocket_port": 0} if kind == "websocket" else {}
     async with world(tmp_path, WATCHER, kind, **port) as here, here.user() as bar:
         assert isinstance(await news(here), Connected)
         here.server.cut(here.service)

@@ -16,6 +16,7 @@ from emp.errors import LocalProtocolError, RemoteProtocolError
 from emp.jid import JID
 from emp.xml import (
     E,
+    adopt,
     as_element,
     build,
     clark,
@@ -444,3 +445,11 @@ def test_serialize_after_removal_from_a_stream(tree: etree._Element) -> None:
     assert (
         canonical(in_client_stream(serialize(detached(from_stream(serialize(tree)))))) == expected
     )
+
+
+def test_namespaces_may_have_a_brace() -> None:
+    """Peers may write so; etree.QName fails."""
+    element = parse("<x xmlns='a}b'/>")
+    adopt(element, E.y(xmlns="v"))
+    assert [child.tag for child in element] == ["{v}y"]
+    assert parse(serialize(E.z(element, xmlns="u")))[0].tag == "{a}b}x"

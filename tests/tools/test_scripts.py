@@ -166,7 +166,7 @@ def test_without_rights_it_says_what_to_type(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("script", ["test", "check", "bench"])
+@pytest.mark.parametrize("script", ["test", "check", "bench", "fuzz"])
 def test_every_script_explains_itself(script: str) -> None:
     done = subprocess.run(
         [str(ROOT / "tools" / script), "--help"], capture_output=True, text=True, check=False

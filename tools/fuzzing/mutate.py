@@ -339,13 +339,7 @@ _CALM: Final[Sequence[Mutation]] = (
     *(Mutator.attribute, Mutator.drop_attribute, Mutator.child, Mutator.drop, Mutator.duplicate),
     *(Mutator.exchange, Mutator.before, Mutator.behind, Mutator.instead, Mutator.space),
 )
-_LARGEST: Final = 262_144
-"""Bytes of one that has much of something, …"""
-
-MUCH: Final = 0.004
-"""… which are these of all: each takes as long as a hundred others."""
-
-GENTLE: Final[Sequence[Mutation]] = (
+_GENTLE: Final[Sequence[Mutation]] = (
     *(Mutator.value, Mutator.value, Mutator.text, Mutator.namespace, Mutator.number),
     *(Mutator.inside, Mutator.inside, Mutator.rename, Mutator.attribute, Mutator.drop_attribute),
     *(Mutator.child, Mutator.child, Mutator.drop, Mutator.duplicate, Mutator.exchange),

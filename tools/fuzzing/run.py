@@ -108,9 +108,9 @@ class StreamRun:
         return events
 
     def state(self) -> tuple[Any, ...]:
-        """What must be the same however the bytes were cut."""
-        engine = self.engine
-        return engine.ready, engine.closed, engine.closing, engine.closed or engine.idle
+        """What must be the same however the bytes were cut. Not `idle`: that a stream is at rest
+        may be noticed later (emp.stream.parser)."""
+        return self.engine.ready, self.engine.closed, self.engine.closing
 
     def _taken(self, events: list[Event]) -> list[Event]:
         self._judge.judge(events)

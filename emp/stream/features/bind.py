@@ -8,8 +8,8 @@ from emp import ns
 from emp.errors import BadRequest, JIDError, RemoteProtocolError, StanzaError, StreamError
 from emp.jid import JID
 from emp.stanza import Stanza, make_id
-from emp.stream.engine import unexpected
 from emp.stream.events import Ready
+from emp.stream.faults import unexpected
 from emp.stream.features.feature import Feature
 from emp.stream.state import Done
 from emp.xml import Element, escape

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from emp import ns
 from emp.errors import RemoteProtocolError
 from emp.stanza import Stanza
-from emp.stream.engine import Stream, unexpected
+from emp.stream.faults import unexpected
 from emp.stream.features.bind import IQ
 from emp.stream.features.feature import Feature
 from emp.stream.management import MODULUS, Management
@@ -21,6 +21,7 @@ from emp.xml import Element, escape
 
 if TYPE_CHECKING:
     from emp.stream.client import ClientStream
+    from emp.stream.engine import Stream
     from emp.stream.server import ServerStream
 
 _T = TypeVar("_T")

@@ -28,7 +28,9 @@ class Alarm:
 class Stage:
     """A stream, its pulse, and the time."""
 
-    def __init__(self, engine: Stream, keepalive: float = KEEPALIVE) -> None:
+    def __init__(
+        self, engine: Stream, keepalive: float = KEEPALIVE, patience: float | None = None
+    ) -> None:
         self.engine = engine
         self.now = 1000.0
         self.alarms: list[Alarm] = []
@@ -36,7 +38,7 @@ class Stage:
         self.asked = 0
         self.given_up = False
         self.pulse = Pulse(self, engine, keepalive=keepalive, ping_timeout=TIMEOUT, clock=self)
-        self.pulse.start()
+        self.pulse.start(patience)
 
     def time(self) -> float:
         return self.now
@@ -194,3 +196,13 @@ def test_nothing_happens_after_the_end(stage: Stage) -> None:
     stage.send()
     assert stage.sleeps is None
     stage.pulse.stop()
+
+
+@pytest.mark.parametrize(("patience", "due"), [(None, 60.0), (300, 60.0), (30, 15.0)])
+def test_a_server_that_announces_its_patience_hears_from_us_in_time(
+    patience: float | None, due: float
+) -> None:
+    """XEP-0478."""
+    stage = Stage(ready_component(), patience=patience)
+    assert stage.alarms[-1].due == stage.now + due
+    assert not Stage(ready_component(), keepalive=0, patience=patience).alarms

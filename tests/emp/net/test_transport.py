@@ -11,6 +11,7 @@ import emp.net.pulse
 import emp.net.transport
 from emp.errors import ConnectionFailed, LocalProtocolError
 from emp.net import XMPPStream, open_stream
+from emp.net.negotiation import Negotiation
 from emp.stanza import Message
 from tests.emp.net.support import (
     PATIENCE,
@@ -245,18 +246,19 @@ async def test_reading_paused_before_and_during_starttls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream that is paused all the time still gets through its handshake afterwards."""
-    secure = XMPPStream._secure
+    secure = Negotiation._secure
 
-    async def paused(self: XMPPStream, *args: Any) -> str:
-        self.pause_reading()
-        self.resume_reading()
-        self.pause_reading()
+    async def paused(self: Negotiation, *args: Any) -> str:
+        stream = self._stream
+        stream.pause_reading()
+        stream.resume_reading()
+        stream.pause_reading()
         detail = await secure(self, *args)
-        assert self._read_paused
-        self.resume_reading()
+        assert stream._read_paused
+        stream.resume_reading()
         return detail
 
-    monkeypatch.setattr(XMPPStream, "_secure", paused)
+    monkeypatch.setattr(Negotiation, "_secure", paused)
     async with dev_server(tmp_path) as server, opened(client(server), Sink()) as stream:
         assert stream.jid.local == "romeo"
 

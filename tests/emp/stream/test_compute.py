@@ -9,8 +9,8 @@ from emp.errors import LocalProtocolError
 from emp.sasl import Authority, Channel, Memory
 from emp.sasl.scram_server import ScramServer
 from emp.stream import ClientStream
-from emp.stream.engine import HELD_BYTES
 from emp.stream.events import Authenticated, Compute, Event, StreamFailed
+from emp.stream.intake import HELD_BYTES
 from tests.emp.stream.law import ACCOUNTS, CLIENT_HEADER, CLOSED, failed, said, started_client
 
 SASL = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"

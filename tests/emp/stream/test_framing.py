@@ -13,7 +13,7 @@ from emp.errors import RemoteProtocolError, StreamError
 from emp.jid import JID
 from emp.stanza import Message
 from emp.stream import Limits
-from emp.stream.engine import HELD_BYTES, Stream
+from emp.stream.engine import Stream
 from emp.stream.events import (
     Authenticated,
     Compute,
@@ -26,6 +26,7 @@ from emp.stream.events import (
     StreamOpened,
 )
 from emp.stream.framing import WEBSOCKET, as_message
+from emp.stream.intake import HELD_BYTES
 from emp.stream.management import Management
 from tests.emp.stream.law import CLOSED, client, failed, mask, said, server, settle
 from tests.emp.stream.managed import Keeper

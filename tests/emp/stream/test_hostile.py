@@ -143,6 +143,7 @@ HEADERS: dict[str, tuple[bytes, str]] = {
         b"<stream:stream xmlns='jabber:client' xmlns:stream='urn:streams'>",
         "invalid-namespace",
     ),
+    "namespace with a brace": (b"<stream:stream xmlns:stream='a}b'>", "not-well-formed"),
     "no namespace": (b"<stream>", "invalid-namespace"),
     "undeclared prefix": (b"<stream:stream xmlns='jabber:client'>", "not-well-formed"),
     "server to server": (
@@ -215,6 +216,10 @@ FINE: dict[str, tuple[bytes, list[bytes]]] = {
     "stanza in a stanza": (
         b"<message><message/><presence/></message><iq/>",
         [b"<message><message/><presence/></message>", b"<iq/>"],
+    ),
+    "namespace with a brace": (
+        b"<iq><x xmlns='a}b' c='d'><y/></x></iq>",
+        [b'<iq><x xmlns="a}b" c="d"><y/></x></iq>'],
     ),
     "relative namespace": (
         b"<iq><vCard xmlns='vcard-temp'/></iq>",

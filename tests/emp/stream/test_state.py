@@ -1,12 +1,23 @@
 """The table, and the calls that make no sense."""
 
+from typing import Any
+
 import pytest
 
 from emp.errors import LocalProtocolError
 from emp.stanza import Presence
 from emp.stream.features import FEATURES
 from emp.stream.state import TRANSITIONS, Done, Phase, Signal, move
-from tests.emp.stream.law import client, component, ready_component, server, started_client
+from tests.emp.stream.law import (
+    CLIENT_HEADER,
+    COMPONENT_HEADER,
+    client,
+    component,
+    ready_component,
+    server,
+    started_client,
+    started_component,
+)
 
 
 def test_every_phase_is_in_the_table_and_can_end() -> None:
@@ -72,3 +83,18 @@ def test_features_take_turns() -> None:
     ]
     assert turn(authenticated) == ["sm", "bind", "session"]
     assert turn(authenticated | Done.BOUND) == ["session", "sm"]
+
+
+@pytest.mark.parametrize(
+    ("make", "header"), [(started_component, COMPONENT_HEADER), (started_client, CLIENT_HEADER)]
+)
+def test_nothing_follows_a_goodbye(make: Any, header: bytes) -> None:
+    """The peer's header may come after it."""
+    stream = make()
+    stream.close()
+    assert stream.data_to_send().endswith(b"</stream:stream>")
+    stream.receive_data(header + b"<stream:features/>")
+    assert stream.data_to_send() == b""
+    stream.receive_data(b"</stream:stream>")
+    assert stream.data_to_send() == b""
+    assert stream.closed
