@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from lxml import etree
 
 from emp import names, ns
-from emp.errors import RemoteProtocolError
+from emp.errors import RemoteProtocolError, StanzasTooLarge
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.stream import parser
 from emp.stream.engine import Stream
@@ -72,7 +72,8 @@ class StreamRun:
         engine = self.engine
         if name == "send":
             if engine.ready:
-                engine.send(STANZAS)
+                with suppress(StanzasTooLarge):  # the peer may have announced any limit (XEP-0478)
+                    engine.send(STANZAS)
         elif name == "handled":
             engine.handled(engine.management.received)
         elif name == "ask":
