@@ -195,7 +195,8 @@ async def _ask(settings: ConnectionSettings, host: str, port: int, request: byte
             if len(answer) > ANSWER_BYTES:
                 raise _Useless("the answer is too long")
     finally:
-        writer.transport.abort()
+        if not writer.is_closing():
+            writer.transport.abort()
     return answer
 
 

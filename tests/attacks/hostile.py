@@ -357,7 +357,8 @@ class HostileServer:
             assert dialogue.task is not None
             done = dialogue.task.done()
             dialogue.task.cancel()
-            dialogue.transport.abort()
+            with contextlib.suppress(AttributeError):  # TLS of Python 3.11.2, when it is closed
+                dialogue.transport.abort()
             (fault,) = await asyncio.gather(dialogue.task, return_exceptions=True)
             await asyncio.wait([dialogue.lost], timeout=0.5)
             if done and isinstance(fault, Exception):

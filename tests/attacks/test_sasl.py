@@ -105,7 +105,7 @@ CHALLENGES: dict[str, Callable[[str], str]] = {
     "mandatory extension": lambda nonce: f"m=evil,r={nonce}x,s={SALT},i=4096",
     "mandatory extension behind": lambda nonce: f"r={nonce}x,s={SALT},i=4096,m=evil",
     "empty": lambda nonce: "",
-    "kilobytes": lambda nonce: f"r={nonce}{'x' * 100_000},s={SALT},i=4096",
+    "kilobytes": lambda nonce: f"r={nonce}{'x' * 10_000},s={SALT},i=4096",
 }
 
 

@@ -87,9 +87,9 @@ async def test_direct_tls_by_srv(zone: Zone, server: DevServer) -> None:
 
 
 async def test_the_domain_itself_without_srv(zone: Zone, server: DevServer) -> None:
-    zone.add(DOMAIN, "A", "127.0.0.1")
+    zone.add(DOMAIN, "A", "127.77.0.1")  # where nobody else's server listens
     error = await failure(by_domain(server))
-    assert error.reason == f"{DOMAIN} (127.0.0.1:5222): connection refused"
+    assert error.reason == f"{DOMAIN} (127.77.0.1:5222): connection refused"
 
 
 async def test_names_that_do_not_exist(zone: Zone, server: DevServer) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from emp import names
 from emp.stream.engine import Stream
-from tools.fuzzing.case import Case, Failure, Step, read_case, write_failure
+from tools.fuzzing.case import Case, Failure, Step, corpus, read_case, write_failure
 from tools.fuzzing.explore import Explorer
 from tools.fuzzing.replay import play_aloud
+from tools.fuzzing.run import play
 from tools.fuzzing.subjects import ROLES
 
 ENOUGH = 700
@@ -80,6 +81,20 @@ def test_a_fault_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys
     monkeypatch.undo()
     assert play_aloud(case) == 0
     assert "nothing fails" in capsys.readouterr().out
+
+
+def test_a_peer_may_refuse_what_our_caller_sends() -> None:
+    dialogue = corpus()["plain.client"]
+    steps = [
+        tuple([each.replace("<max-bytes>262144<", "<max-bytes>10<") for each in step])
+        for step in dialogue.steps[:6]
+    ]
+    assert steps != list(dialogue.steps[:6])
+    run = play(Case(dialogue.subject, tuple(steps)))
+    assert run.ready
+    sent = len(run.queued)
+    run.step(("send",))
+    assert len(run.queued) == sent
 
 
 def test_settings_of_others_are_left_alone() -> None:
