@@ -218,10 +218,11 @@ class ConnectionActor(BaseActor):
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
         """Strike stanzas from the books with an error for their senders."""
         struck = self._strike(numbers)
-        if not self.counts["refused"] and struck:
+        answered = [stanza for stanza in struck if stanza.kind != "presence"]  # it gets no error
+        if not self.counts["refused"] and answered:
             logger.warning("%s: refusing stanzas: %s", self.name, error.text)
-        self.counts["refused"] += len(struck)
-        self._write([reply for stanza in struck for reply in _bounce(stanza, error)])
+        self.counts["refused"] += len(answered)
+        self._write([reply for stanza in answered for reply in _bounce(stanza, error)])
 
     def stream_lost(self, error: EmpError | None) -> None:
         self.life.ended(error)

@@ -106,7 +106,7 @@ class Life:
             await self.stream.close(max(seconds, GOODBYE))
         if self._task is not None:
             self._task.cancel()
-        self._change("stopped", "")
+        self._change("stopped", "the service is stopping")
 
     def abort(self) -> None:
         """Leave without a word."""

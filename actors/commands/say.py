@@ -10,6 +10,7 @@ import click
 from actors.commands.server import DIRECTORY_OPTION, PORT, pair
 from emp.config import ConnectionSettings
 from emp.errors import ConfigError, EmpError
+from emp.jid import JID
 from emp.net import open_stream
 from emp.stanza import Message, Stanza
 
@@ -50,12 +51,14 @@ def say(
         server="127.0.0.1",
         port=port,
         ca_file=ca_file,
+        priority=-1,  # so that what others say, or have said, is not for us (RFC 6121 §8.5.2)
+        management=False,
     )
     asyncio.run(_say(settings, to, text, timeout))
 
 
 async def _say(settings: ConnectionSettings, to: str, text: str, timeout: float) -> None:
-    sink = _Sink()
+    sink = _Sink(JID.parse(to).bare)
     stream = await open_stream(settings, sink)
     try:
         stream.send([Message(to, text, type="chat")])
@@ -71,7 +74,8 @@ async def _say(settings: ConnectionSettings, to: str, text: str, timeout: float)
 
 
 class _Sink:
-    def __init__(self) -> None:
+    def __init__(self, asked: JID) -> None:
+        self._asked = asked
         self._heard: asyncio.Queue[Message] = asyncio.Queue()
 
     async def answer(self) -> Message:
@@ -83,7 +87,8 @@ class _Sink:
 
     def stanzas_received(self, stanzas: list[Stanza]) -> None:
         for stanza in stanzas:
-            if isinstance(stanza, Message):
+            sender = stanza.from_
+            if isinstance(stanza, Message) and sender is not None and sender.bare == self._asked:
                 self._heard.put_nowait(stanza)
 
     def stream_lost(self, error: EmpError | None) -> None:

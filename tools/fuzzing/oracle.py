@@ -176,11 +176,11 @@ def _check_stanza(stanza: Stanza) -> None:
         again = parse_neutral(wire)
     except RemoteProtocolError as error:
         raise Wrong("reported", f"{error}: {wire!r:.2000}") from error
-    if _content(again) != _content(stanza.xml):
-        raise Wrong("reported", f"{_content(stanza.xml)!r:.1500} became {wire!r:.1500}")
+    if content_of(again) != content_of(stanza.xml):
+        raise Wrong("reported", f"{content_of(stanza.xml)!r:.1500} became {wire!r:.1500}")
 
 
-def _content(element: etree._Element) -> list[object]:
+def content_of(element: etree._Element) -> list[object]:
     """All that an element says; its own tail is not part of it."""
     return [
         (

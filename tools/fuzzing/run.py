@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from lxml import etree
-
 from emp import names, ns
 from emp.errors import RemoteProtocolError, StanzasTooLarge
 from emp.stanza import Iq, Message, Presence, Stanza
@@ -214,8 +212,3 @@ def forgetful(much: bool = True) -> Iterator[None]:
         yield
     finally:
         names.DICTIONARY_BYTES, parser.SHARE_BYTES = usual  # type: ignore[misc]
-
-
-def serialized(event: object) -> bytes | None:
-    """What was received, as bytes: of an element of the parser. None for anything else."""
-    return etree.tostring(event) if isinstance(event, etree._Element) else None
