@@ -55,7 +55,7 @@ def create(app: str, path: str, system: str) -> Run:
     # Any text may be a name of an application; a file name is another matter.
     name = re.sub(r"[^\w.-]", "_", app)[:NAME_LENGTH]
     directory = root() / f"{name}-{pid}"
-    run = Run(app, path, system, pid, _born(pid) or 0, directory)
+    run = Run(app, path, system, pid, born(pid) or 0, directory)
     facts = {**asdict(run), "directory": None}
     try:
         root().mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,14 +84,14 @@ def running() -> list[Run]:
             run = Run(**{**facts, "directory": file.parent})
         except (OSError, ValueError, TypeError):
             continue  # being written, or being removed
-        if _born(run.pid) == run.born:
+        if born(run.pid) == run.born:
             runs.append(run)
         else:
             remove(run)
     return sorted(runs, key=lambda run: run.born)
 
 
-def _born(pid: int) -> int | None:
+def born(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot, or None when there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
+from actors import rundir
 from actors.backoff import backoff
 from actors.base import BaseActor, logger
 from actors.child import Child
@@ -317,8 +318,11 @@ class SupervisorActor(BaseActor):
         self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
 
     def _beat(self) -> None:
-        """Ask who has answered the last time: questions don't pile up at one that is hung."""
-        for child in self.children.values():
+        """Ask who has answered the last time: questions don't pile up at one that is hung. Who has
+        died without a word is found here: of two that die at once, Thespian may notice one."""
+        for child in list(self.children.values()):
+            if child.ref is not None and rundir.born(child.pid) is None:
+                self._exited(child)
             if child.ref is not None and not child.pinged:
                 child.pinged = True
                 self.send(child.ref.address, Ping())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -394,3 +395,15 @@ async def test_what_a_request_got_twice_is_sent_once(tmp_path: Path) -> None:
         await until(lambda: not here.actor("Gate").tasks)
         assert (await bar.hear()).failure is not None
         assert body(await bar.ask(Message(here.service, "next", type="headline"))) == "next"
+
+
+async def test_who_has_died_without_a_word_is_found(tmp_path: Path) -> None:
+    """Of two processes that die at once, Thespian may notice one only."""
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    async with world(tmp_path, GATE) as here:
+        supervisor = here.actor("supervisor")
+        supervisor.children["Gate"].pid = gone.pid
+        supervisor._beat()
+        await here.until("died", "Gate")
+        await here.until("started", "Gate")
