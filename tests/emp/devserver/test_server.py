@@ -293,11 +293,12 @@ async def test_a_reader_that_stalls_is_thrown_out(
         raw = await _raw_component(server)
         sink = Sink()
         async with opened(client(server), sink) as romeo:
-            while not romeo.write_blocked:
-                romeo.send([Message(BOT, BIG)])
+            while server.hub.components["hack.im.test"] is not None:
+                if not romeo.write_blocked:
+                    romeo.send([Message(BOT, BIG)])
                 await turns(1)
+            romeo.send([Message(BOT, "too late")])
             assert (await sink.stanza("message")).type == "error"  # undeliverable from now on
-            assert server.hub.components["hack.im.test"] is None
         await raw.close()
 
 
