@@ -126,11 +126,12 @@ class ComponentActor(BaseActor):
         source = self._source(message.router)
         if source is None:
             return
-        for number, action, captures in message.calls:
+        for call in message.calls:
             try:
-                source.calls[number] = bind(getattr(type(self.component), action), captures)
+                action = getattr(type(self.component), call.action)
+                source.calls[call.number] = bind(action, call.captures, call.source)
             except (AttributeError, EmpError):  # the file has changed since the router read it
-                logger.exception("%s: there is no action %s any more", self.name, action)
+                logger.exception("%s: there is no action %s any more", self.name, call.action)
         batch, busy = message.batch, self.busy
         # Hot path: a lane is looked up when the connection changes, not for each stanza.
         lane, connection, waiting = None, None, 0

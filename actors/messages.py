@@ -185,18 +185,45 @@ class RouteStanzas:
 
 
 @dataclass(frozen=True, slots=True)
+class ActionCall:
+    """What the number of a call means: an action, and where its arguments come from.
+
+    captures: the names that the route captures; defaults: what the route gives where nothing else
+    does; payload: the route's stanzas have a payload for certain, so arguments may be its fields;
+    source: FILE:LINE of the route.
+    """
+
+    number: int
+    action: str
+    captures: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    payload: bool = False
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunActions:
     """Router → component. `items` are (connection, sequence number, stanza, call, captures).
 
-    A call is a number for an action and the names that it gets captured; `calls` says what each
-    means, the first time that it is used. It means the same for as long as the router lives,
-    whatever becomes of the routes.
+    A call is the number of an `ActionCall`; `calls` says what each means, the first time that it is
+    used. It means the same for as long as the router lives, whatever becomes of the routes.
     """
 
     router: Ref
     batch: int
     items: tuple[tuple[Ref, int, Stanza, int, Mapping[str, Any]], ...]
-    calls: tuple[tuple[int, str, tuple[str, ...]], ...] = ()
+    calls: tuple[ActionCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStanzas:
+    """Component → router: the action of `call` said skip(), the next route that matches shall have
+    the stanza. `items` are (connection, sequence number, call). `incarnation` is the router's,
+    `sender` the component's. For the component, a skipped stanza is over."""
+
+    sender: int
+    incarnation: int
+    items: tuple[tuple[Ref, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +456,13 @@ class ReconnectConnection:
     up tries at once; what is connected connects anew. Answered by `Done` or `Refused`."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRoutes:
+    """Ask the supervisor, and the supervisor the router: read the routes anew, and use them from
+    now on if they are right. Answered by `Done` or `Refused`; in the latter case nothing has
+    changed."""
 
 
 @dataclass(frozen=True, slots=True)

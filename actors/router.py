@@ -17,6 +17,7 @@ from typing import Any
 from actors.base import BaseActor
 from actors.flow import Inflow, Outflow
 from actors.messages import (
+    ActionCall,
     ActorFailed,
     ActorLost,
     BatchTaken,
@@ -232,10 +233,14 @@ class RouterActor(BaseActor):
                 number, items = batch
                 worker.given[number] = items
                 news = {item[3] for item in items} - worker.known_calls
-                calls: list[tuple[int, str, tuple[str, ...]]] = []
+                calls: list[ActionCall] = []
                 if news:
                     worker.known_calls |= news
-                    calls = [(call, *key[1:]) for key, call in self.calls.items() if call in news]
+                    calls = [
+                        ActionCall(call, *key[1:])
+                        for key, call in self.calls.items()
+                        if call in news
+                    ]
                 self.send(worker.ref.address, RunActions(self.ref, number, items, tuple(calls)))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:

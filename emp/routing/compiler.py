@@ -43,7 +43,7 @@ def compile_routes(routes: Routes) -> RouteTable:
     known: dict[object, Route] = {}
     for declaration in routes.declarations:
         try:
-            rule = _compile(declaration, routes.namespaces, len(rules) + 1)
+            rule = _compile(declaration, declaration.namespaces, len(rules) + 1)
         except RouteError as error:
             mistakes.append(declaration.place.error(error.message, error.remedy))
             continue

@@ -15,7 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from emp.routing.conditions import FIELDS, Wanted
 from emp.routing.functions import PREDECLARED
 from emp.routing.tokens import is_ncname
 from emp.routing.xpath import CLIENT_PREFIX
+from emp.stanza import Stanza
 
 _OWN_PACKAGE: Final = __name__.rpartition(".")[0]
 
@@ -44,7 +45,14 @@ class Place:
 
 @dataclass(slots=True)
 class Declaration:
-    """One route as it was written. wanted: keyword → value; target: class and action."""
+    """One route as it was written.
+
+    wanted: keyword → value (`from_` and `to` may be templates, "{channel}@chat.example.org");
+    namespaces: those of its Routes, which may have been included into others; target: class and
+    action; prefixes: predicates "[…]" of include(), outermost first, that must hold too;
+    connection: the scope; guard: `if_=`; defaults: values for arguments that nothing else fills;
+    fallback: it comes after all routes that are none.
+    """
 
     place: Place
     kind: str | None
@@ -52,8 +60,14 @@ class Declaration:
     wanted: dict[str, Any]
     captures: dict[str, Any]
     resource: str | None
+    namespaces: Mapping[str, str]
     target: tuple[type, str] | None = None
     routed: bool = False  # .to() was called, rightly or wrongly
+    connection: str | None = None
+    guard: Callable[[Stanza], object] | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    prefixes: tuple[str, ...] = ()
+    fallback: bool = False
 
 
 class RouteBuilder:
@@ -239,7 +253,7 @@ class Routes:
     ) -> RouteBuilder:
         given = {name: wanted[name] for name in FIELDS if wanted.get(name) is not None}
         declaration = Declaration(
-            _place(_caller()), kind, predicate, given, captures, self._resource
+            _place(_caller()), kind, predicate, given, captures, self._resource, self.namespaces
         )
         self.declarations.append(declaration)
         return RouteBuilder(declaration, self.mistakes)

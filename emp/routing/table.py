@@ -104,12 +104,18 @@ class RouteTable:
         self._reported: Final[set[int]] = set()
 
     def match(
-        self, stanza: Stanza, resource: str | None = None, component: bool = False
+        self,
+        stanza: Stanza,
+        resource: str | None = None,
+        component: bool = False,
+        connection: str | None = None,
+        after: int = 0,
     ) -> Match | None:
         """The first route that matches, None if none does. Never raises, whatever the stanza.
 
         resource: that of the connection by which the stanza came; component: it came by a
-        component's connection, where the stanza's `to` takes the place of `resource`.
+        component's connection, where the stanza's `to` takes the place of `resource`; connection:
+        its name in the configuration; after: the number of a route, to look behind it only.
         """
         type: str | None = stanza.type
         if type not in self._types:
@@ -131,6 +137,8 @@ class RouteTable:
             rules = self._find(key)
         for rule in rules:
             wanted = rule.route.resource
+            if after and rule.route.number <= after:
+                continue
             if wanted is not None and not (
                 _addresses(stanza, wanted) if component else wanted == resource
             ):
