@@ -28,7 +28,7 @@ from emp.config import Config
 from emp.errors import ConfigError
 from emp.routing import Routes, RouteTable, compile_routes
 
-TAKEN = {"emp", "actors", "lxml", "thespian", "click", "dns"} | sys.stdlib_module_names - {"test"}
+TAKEN = {"emp", "actors", "lxml", "thespian", "click", "dns", "jinja2"} | sys.stdlib_module_names - {"test"}
 """Top-level names that an application must not have: they would hide the framework, what it stands
 on, or the standard library."""
 
