@@ -21,7 +21,7 @@ from setproctitle import setproctitle
 from thespian.actors import Actor, ActorAddress, ThespianWatch
 
 from actors import messages
-from actors.driver import Driver, driver_for
+from actors.driver import Driver, Post, driver_for
 from actors.logs import configure_logging
 
 logger = logging.getLogger("emp.actors")
@@ -56,6 +56,9 @@ class BaseActor(Actor):
         self.embedded = True
         self.exiting = False
         self._driver: Driver | None = None
+        self._post: Post | None = None
+        self._address: ActorAddress
+        self._ref: messages.Ref | None = None
 
     @property
     def driver(self) -> Driver:
@@ -63,14 +66,27 @@ class BaseActor(Actor):
         if self._driver is None:
             self._driver = driver_for(self)
             self.embedded = self._driver.embedded
+            self._post, self._address = self._driver.post, self.myAddress
         return self._driver
 
     @property
     def ref(self) -> messages.Ref:
-        return messages.Ref(self.name, self.myAddress, self.incarnation)
+        if self._ref is None or self._ref.name != self.name:
+            self._ref = messages.Ref(self.name, self.myAddress, self.incarnation)
+        return self._ref
+
+    def send(self, targetAddr: ActorAddress, msg: Any) -> None:
+        # Hot path: every stanza takes three of these.
+        if self._post is not None:
+            self._post(self._address, targetAddr, msg)
+        else:
+            super().send(targetAddr, msg)
 
     def receiveMessage(self, message: Any, sender: ActorAddress) -> ThespianWatch | None:
         driver = self._driver or self.driver
+        if driver.embedded:
+            self._handle(message, sender)
+            return None
         return driver.run(lambda: self._handle(message, sender))
 
     def _handle(self, message: Any, sender: ActorAddress) -> None:

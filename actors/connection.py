@@ -15,6 +15,7 @@ from typing import Any
 
 from actors.base import BaseActor, logger
 from actors.flow import Inflow, Outflow
+from actors.gate import Gate, bounce
 from actors.ledger import Ledger
 from actors.life import Life
 from actors.messages import (
@@ -41,12 +42,8 @@ from actors.messages import (
 from actors.outbox import TRIES, Outbox, Outgoing, runs
 from actors.reports import Reports
 from actors.requests import Requests, RosterRequests, late
-from emp.answer import refusal
 from emp.errors import (
     EmpError,
-    InternalServerError,
-    JIDError,
-    JidMalformed,
     LocalProtocolError,
     ResourceConstraint,
     ServiceUnavailable,
@@ -57,7 +54,7 @@ from emp.events import SendFailed
 from emp.jid import JID
 from emp.net import XMPPStream
 from emp.session import ClientSession
-from emp.stanza import Iq, Stanza
+from emp.stanza import Stanza
 from emp.stream.management import Management
 
 STOPPING = ServiceUnavailable("the service is stopping", type="wait")
@@ -72,6 +69,7 @@ class ConnectionActor(BaseActor):
     def __init__(self) -> None:
         super().__init__()
         self.life: Life
+        self.gate: Gate
         self.management: Management  # of the life
         self.stream: XMPPStream | None = None  # of the life, once we were told
         self.ledger = Ledger()
@@ -100,9 +98,10 @@ class ConnectionActor(BaseActor):
         self.router, self.supervisor = message.router, sender
         self.life = Life(self.name, self.spec.settings, self.incarnation, self)
         self.management = self.life.management
-        self.domain = JID.parse(self.spec.settings.host).domain
         if self.spec.settings.kind == "client":
             self.session = ClientSession(self.spec.settings)
+        self.domain = JID.parse(self.spec.settings.host).domain
+        self.gate = Gate(self.name, self.domain, self.requests, self.session, self._write)
         self.started(sender)
         self.life.begin()
 
@@ -192,6 +191,9 @@ class ConnectionActor(BaseActor):
     # ── the stream's side (emp.net.StreamSink) ──────────────────────────────────────────────────
 
     def stanzas_received(self, stanzas: list[Stanza]) -> None:
+        self.driver.turn(self._take_in, stanzas)
+
+    def _take_in(self, stanzas: list[Stanza]) -> None:
         # Hot path: no work per stanza beyond the checks; the rest is per batch.
         stream, management = self.stream, self.management
         if management.generation != self._generation:  # a session began, or goes on
@@ -201,7 +203,7 @@ class ConnectionActor(BaseActor):
         size, self._bytes_seen = seen - self._bytes_seen, seen
         # All stanzas are numbered, those too that go no further: acknowledgements count them all.
         items = self.ledger.admit(stanzas, size)
-        wanted = [item for item in items if self._admissible(item[1])]
+        wanted = self.gate.admit(items)
         if len(wanted) < len(items):
             self._strike({number for number, _ in items} - {number for number, _ in wanted})
         if self.closing:
@@ -222,7 +224,7 @@ class ConnectionActor(BaseActor):
         if not self.counts["refused"] and answered:
             logger.warning("%s: refusing stanzas: %s", self.name, error.text)
         self.counts["refused"] += len(answered)
-        self._write([reply for stanza in answered for reply in _bounce(stanza, error)])
+        self._write([reply for stanza in answered for reply in bounce(stanza, error)])
 
     def stream_lost(self, error: EmpError | None) -> None:
         self.life.ended(error)
@@ -241,51 +243,6 @@ class ConnectionActor(BaseActor):
         owed, self.owed = self.owed, []
         for ref, batch in owed:
             self.send(ref.address, BatchTaken(self.incarnation, ref.incarnation, batch))
-
-    def _admissible(self, stanza: Stanza) -> bool:
-        """See `_goes_on`. A fault of ours there concerns one stanza, not those behind it."""
-        try:
-            return self._goes_on(stanza)
-        except Exception:  # noqa: BLE001 - whatever it is: held for ever, it would stop all acks
-            logger.exception("%s: a %s was refused", self.name, stanza.kind)
-            self._write(_bounce(stanza, InternalServerError("a fault of the service")))
-            return False
-
-    def _goes_on(self, stanza: Stanza) -> bool:
-        """False for what goes no further: answers to our own requests, addresses that are none, and
-        what is the session's own business."""
-        session = self.session
-        if isinstance(stanza, Iq) and not stanza.is_request:
-            ours = self.requests.answered(stanza)
-            if not ours and (session is None or session.receive(stanza).route):
-                self.counts["uninvited"] += 1
-            return False
-        try:
-            if stanza.from_text is not None:
-                JID.parse(stanza.from_text)
-            if stanza.to_text is not None:
-                JID.parse(stanza.to_text)
-        except JIDError as error:
-            self.counts["malformed"] += 1
-            logger.info("%s: refused a stanza: %s", self.name, error)
-            self._write(refusal(stanza, JidMalformed(str(error))))
-            return False
-        if session is None:
-            if self._is_foreign(stanza.to_text):  # an answer would be in somebody else's name
-                self.counts["misaddressed"] += 1
-                logger.info("%s: not for us: %.200r", self.name, stanza.to_text)
-                return False
-            return True
-        verdict = session.receive(stanza)
-        self._write(verdict.replies)
-        return verdict.route
-
-    def _is_foreign(self, address: str | None) -> bool:
-        """Whether a component may neither be called nor speak by that name (XEP-0114 §3)."""
-        try:
-            return address is not None and JID.parse(address).domain != self.domain
-        except JIDError:
-            return True
 
     def _pause_or_resume(self) -> None:
         stream = self.stream
@@ -307,7 +264,8 @@ class ConnectionActor(BaseActor):
 
     def _flush(self) -> None:
         weight = None if self.embedded else _weight
-        while (batch := self.outflow.next_batch(weight)) is not None:
+        outflow = self.outflow
+        while outflow.waiting and (batch := outflow.next_batch(weight)) is not None:
             number, items = batch
             component = self.spec.settings.kind == "component"
             self.send(
@@ -359,7 +317,7 @@ class ConnectionActor(BaseActor):
             logger.warning("%s: %d stanzas: %s", self.name, len(struck), message.error.text)
         for stanza in struck:
             if message.bounce or stanza.kind == "iq":
-                replies.extend(_bounce(stanza, message.error))
+                replies.extend(bounce(stanza, message.error))
         self._write(replies)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
@@ -386,13 +344,12 @@ class ConnectionActor(BaseActor):
             self._keep(stanzas, sender)
             return ""
         reason = ""
-        if self.spec.settings.kind == "component":
+        if self.session is None:
             for stanza in stanzas:
                 if stanza.from_text is None:  # XEP-0114: a component's stanzas must have a `from`
                     stanza.from_ = self.spec.settings.host
-            count = len(stanzas)
-            stanzas = self._in_our_name(stanzas, sender)
-            reason = self._foreign if len(stanzas) < count else ""
+            if not self.gate.may_send(stanzas):
+                stanzas, reason = self._in_our_name(stanzas, sender), self._foreign
         try:
             stream.send(stanzas)
         except StanzasTooLarge as error:
@@ -415,9 +372,7 @@ class ConnectionActor(BaseActor):
 
     def _in_our_name(self, stanzas: Sequence[Stanza], sender: Ref | None) -> Sequence[Stanza]:
         """Those that a component may send; for the others the server would end the stream."""
-        foreign = [stanza for stanza in stanzas if self._is_foreign(stanza.from_text)]
-        if not foreign:
-            return stanzas
+        foreign = [stanza for stanza in stanzas if not self.gate.owns(stanza.from_text)]
         self._report([Outgoing(stanza, sender) for stanza in foreign], self._foreign)
         return [stanza for stanza in stanzas if stanza not in foreign]
 
@@ -494,9 +449,9 @@ class ConnectionActor(BaseActor):
             "refused": counts["refused"],
             "repeated": self.ledger.repeated,
             "pending_requests": len(self.requests),
-            "uninvited_answers": counts["uninvited"],
-            "malformed_addresses": counts["malformed"],
-            "misaddressed": counts["misaddressed"],
+            "uninvited_answers": self.gate.counts["uninvited"],
+            "malformed_addresses": self.gate.counts["malformed"],
+            "misaddressed": self.gate.counts["misaddressed"],
             "reading_paused": self.paused,
             **(self.session.facts() if self.session is not None else {}),
         }
@@ -504,8 +459,3 @@ class ConnectionActor(BaseActor):
 
 def _weight(item: tuple[int, Stanza]) -> int:
     return len(item[1].to_bytes())
-
-
-def _bounce(stanza: Stanza, error: StanzaError) -> Sequence[Stanza]:
-    """The error for a request or a message; presence gets none."""
-    return refusal(stanza, error) if stanza.kind != "presence" else ()

@@ -22,9 +22,9 @@ import selectors
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, TypeVar
 
-from thespian.actors import Actor, ThespianWatch
+from thespian.actors import Actor, ActorAddress, ThespianWatch
 
 TURNS_PER_MESSAGE: Final = 16
 """Turns of the loop for each message of the mailbox: enough for a chain of callbacks to end in one
@@ -44,6 +44,10 @@ WAKEUP: Final = "actors.driver"
 """Payload of the WakeupMessages that the driver asks for: they only have to reach `run`."""
 
 
+Argument = TypeVar("Argument")
+Post: TypeAlias = Callable[[ActorAddress, ActorAddress, object], None]
+
+
 class Driver(Protocol):
     """What an actor sees of asyncio."""
 
@@ -57,6 +61,14 @@ class Driver(Protocol):
         """Run a handler inside the loop, then as much of the loop as is ready; call it for every
         message, and return what it returns from `receiveMessage`."""
 
+    @property
+    def post(self) -> Post | None:
+        """A shorter way for `Actor.send`, where there is one: (sender, receiver, message)."""
+
+    def turn(self, work: Callable[[Argument], None], argument: Argument) -> None:
+        """Run `work(argument)`, a callback of the loop that is no handler of an actor. Messages
+        that it sends need not wait for the next turn of the loop."""
+
     def close(self) -> None:
         """The actor ends: cancel what still runs, release what the driver holds. May be called by
         a handler; it then takes effect when that call of `run` ends. A second call does nothing."""
@@ -68,7 +80,7 @@ def driver_for(actor: Actor) -> Driver:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         return SteppedDriver(actor)
-    return EmbeddedDriver(loop)
+    return EmbeddedDriver(loop, actor._myRef._system._systemBase)
 
 
 class EmbeddedDriver:
@@ -76,11 +88,17 @@ class EmbeddedDriver:
 
     embedded: ClassVar[bool] = True
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, base: Any) -> None:
+        """base: the system base (actors.systems.embedded.EmbeddedBase)."""
         self.loop = loop
+        self.post: Post | None = base.post
+        self._turn = base.turn
 
     def run(self, handler: Callable[[], None]) -> None:
         handler()
+
+    def turn(self, work: Callable[[Argument], None], argument: Argument) -> None:
+        self._turn(work, argument)
 
     def close(self) -> None:
         pass
@@ -90,6 +108,7 @@ class SteppedDriver:
     """A loop of our own, run between the messages of a process that belongs to Thespian."""
 
     embedded: ClassVar[bool] = False
+    post: Post | None = None
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
@@ -117,6 +136,9 @@ class SteppedDriver:
         else:
             self._arrange_return()
         return self._watch
+
+    def turn(self, work: Callable[[Argument], None], argument: Argument) -> None:
+        work(argument)  # Thespian sends when its handler returns
 
     def _arrange_return(self) -> None:
         """See to it that Thespian calls again when the loop has something to do."""

@@ -16,9 +16,11 @@ HELD_STANZAS = 2048
 busy."""
 
 HELD_BYTES = 4 * 1024 * 1024
-"""Bytes on the books at which the socket is paused. As lxml trees they take about ten times as
-much."""
+"""Bytes on the books at which the socket is paused, without small stanzas. As lxml trees they take
+about ten times as much."""
 
+SMALL_BYTES = HELD_BYTES / HELD_STANZAS
+"""Stanzas up to this size are bounded by their number, and need no book-keeping of bytes."""
 
 OVERFULL = 2
 """Times these bounds, beyond which stanzas are refused while the socket can't be paused."""
@@ -37,7 +39,7 @@ class Ledger:
         self._next = 1
         self._handled = 0
         self._bytes = 0.0
-        self._shares: dict[int, float] = {}  # bytes: sizes are known per read, not per stanza
+        self._shares: dict[int, float] = {}  # bytes, where not small; known per read, not per stanza
 
     def rewind(self, number: int) -> None:
         """The stanzas that come next have the numbers from `number` + 1. What was resumed begins
@@ -57,10 +59,11 @@ class Ledger:
                 return []
         self.last = self._next - 1
         self.total += len(stanzas)
-        self._bytes += size
         items = list(zip(range(first, self._next), stanzas, strict=True))
         self.held.update(items)
-        self._shares.update(dict.fromkeys(range(first, self._next), size / len(stanzas)))
+        if (share := size / len(stanzas)) > SMALL_BYTES:
+            self._bytes += size
+            self._shares.update(dict.fromkeys(range(first, self._next), share))
         return items
 
     @property
@@ -80,7 +83,8 @@ class Ledger:
             stanza = held.pop(number, None)
             if stanza is not None:
                 struck.append(stanza)
-                self._bytes -= shares.pop(number)
+                if shares:
+                    self._bytes -= shares.pop(number, 0.0)
         if not held:
             self._bytes = 0.0  # what rounding left
         return struck

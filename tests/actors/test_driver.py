@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -64,7 +65,9 @@ def host() -> Iterator[Host]:
 
 async def test_inside_a_running_loop_there_is_nothing_to_do() -> None:
     called = []
-    driver = driver_for(cast(Actor, None))
+    base = SimpleNamespace(post=None, turn=lambda work, argument: work(argument))
+    system = SimpleNamespace(_system=SimpleNamespace(_systemBase=base))
+    driver = driver_for(cast(Actor, SimpleNamespace(_myRef=system)))
     assert isinstance(driver, EmbeddedDriver)
     assert driver.embedded
     assert driver.loop is asyncio.get_running_loop()

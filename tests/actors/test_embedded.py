@@ -203,7 +203,7 @@ async def test_an_answer_from_a_stranger_does_not_count(tmp_path: Path) -> None:
         forged = Iq("result", to=here.service, id=request.id)
         baz.say(forged, message("later"))
         assert (await baz.hear()).body == "1: later"  # type: ignore[attr-defined]
-        assert here.actor("main").counts["uninvited"] == 1
+        assert here.actor("main").gate.counts["uninvited"] == 1
         assert isinstance(request, Iq)
         assert (await bar.ask(request.result())).body == "pong"  # type: ignore[attr-defined]
 
