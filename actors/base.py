@@ -1,8 +1,7 @@
 """The base of every actor of EMP: one guard, one dispatch table, the asyncio driver.
 
-Thespian runs a handler that raised a second time, forgets the descriptors of a call that did not
-return its `ThespianWatch`, and knows nothing of asyncio. This class is where all that ends: nothing
-escapes `receiveMessage`, and it always returns what the driver says.
+Thespian runs a handler that raised a second time, and knows nothing of asyncio. This class is where
+all that ends: nothing escapes `receiveMessage`, and all of it happens inside of a loop.
 
 A handler is a method `on_X`, where `X` is the class name of a message of `actors.messages` or of
 Thespian. A handler for a message that does not exist is an error at import.
@@ -18,7 +17,7 @@ from typing import Any, ClassVar
 
 import thespian.actors as thespian
 from setproctitle import setproctitle
-from thespian.actors import Actor, ActorAddress, ThespianWatch
+from thespian.actors import Actor, ActorAddress
 
 from actors import messages
 from actors.driver import Driver, Post, driver_for
@@ -28,9 +27,6 @@ logger = logging.getLogger("emp.actors")
 
 INCARNATION_BITS = 63
 """Enough that two lives of one address never draw the same number, and still a small pickle."""
-
-QUIET = frozenset({"WatchMessage", "WakeupMessage"})
-"""Messages whose whole meaning is that the driver runs."""
 
 
 class BaseActor(Actor):
@@ -82,12 +78,12 @@ class BaseActor(Actor):
         else:
             super().send(targetAddr, msg)
 
-    def receiveMessage(self, message: Any, sender: ActorAddress) -> ThespianWatch | None:
+    def receiveMessage(self, message: Any, sender: ActorAddress) -> None:
         driver = self._driver or self.driver
         if driver.embedded:
             self._handle(message, sender)
-            return None
-        return driver.run(lambda: self._handle(message, sender))
+        else:
+            driver.run(lambda: self._handle(message, sender))
 
     def _handle(self, message: Any, sender: ActorAddress) -> None:
         name = type(message).__name__
@@ -97,7 +93,7 @@ class BaseActor(Actor):
         try:
             if handler is not None:
                 handler(self, message, sender)
-            elif name not in QUIET:
+            else:
                 logger.debug("%s: unexpected message %s from %s", self.name, name, sender)
         except BaseException:  # not even SystemExit may stop a whole system
             logger.exception("%s: %s failed; the actor goes on", self.name, name)

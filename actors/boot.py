@@ -18,6 +18,7 @@ from thespian.actors import ActorAddress
 
 from actors import rundir
 from actors.control import ControlServer
+from actors.family import EXIT_GRACE, SHUTDOWN_GRACE
 from actors.logs import configure_logging
 from actors.messages import (
     AppRef,
@@ -30,7 +31,7 @@ from actors.messages import (
 )
 from actors.plan import make_plan
 from actors.rundir import Run
-from actors.supervisor import EXIT_GRACE, SupervisorActor
+from actors.supervisor import SupervisorActor
 from actors.systems import System, start_system
 from emp import app as application
 from emp.app import App, Layout
@@ -125,7 +126,8 @@ class Boot:
             if self.system is not None:
                 if self.supervisor is not None:
                     try:
-                        await self.ask(StopSystem(grace), grace + 2 * EXIT_GRACE + 1)
+                        longest = grace + SHUTDOWN_GRACE + 2 * EXIT_GRACE + 1
+                        await self.ask(StopSystem(grace), longest)
                     except TimeoutError:
                         killed.append("the supervisor did not answer")
                 killed += await self.system.stop(EXIT_GRACE)
@@ -247,6 +249,8 @@ def show(event: Event, report: Callable[[Report], None]) -> None:
         report(Report(f"{event.name}: {step}", event.detail, event.seconds))
     elif event.kind == "started":
         report(Report(event.name, "started", None))
+    elif event.kind == "reloaded":
+        report(Report(event.name, f"reloaded; {event.detail}", None))
     elif event.kind == "waiting":
         detail = f"{event.detail}; trying again in {event.seconds or 0:.1f} s"
         report(Report(event.name, detail, None, ok=False))

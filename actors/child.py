@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thespian.actors import ActorAddress
 
-from actors.messages import ActorRow, ComponentSpec, ConnectionSpec, Ref
+from actors.messages import ActorRow, ComponentSpec, ConnectionSpec, Done, Ref, Refused
 from emp.events import ConnectionEvent
 
 STEADY = 10.0
@@ -39,7 +40,7 @@ class Child:
     heard: float = 0.0
     pinged: bool = False
     news: ConnectionEvent | None = None  # the last of a connection
-    waiters: list[ActorAddress] = field(default_factory=list)
+    waiters: list[Callable[[Done | Refused], None]] = field(default_factory=list)
 
     def enter(self, state: str, detail: str = "") -> None:
         self.state, self.detail, self.since = state, detail, time.time()

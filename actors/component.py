@@ -7,24 +7,41 @@ stanzas are handled, but stanzas of one sender are handled in the order of their
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
+from actors.handling import Halt, Skip
 from emp.errors import EmpError, StanzaError
 from emp.events import Connected, Disconnected, Resumed, SendFailed
 from emp.jid import JID
-from emp.stanza import Iq, Stanza
+from emp.stanza import Iq, Message, Stanza
 from emp.xep.roster import Item
 
 if TYPE_CHECKING:
     from actors.host import ComponentActor
+    from emp.views import Rendered
 
 IQ_TIMEOUT = 30.0
 """Seconds to wait for the answer to an IQ request when the action doesn't say."""
 
+T = TypeVar("T")
+
 
 class NoAnswer(EmpError):
     """An IQ request got no answer: nobody answered in time, or the connection was lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a component may know of a connection: its `name` and `kind` in the configuration, the
+    XMPP `domain`, and as what it is connected: the full JID of a client, the domain of a component;
+    None before it is known."""
+
+    name: str
+    kind: Literal["client", "component"]
+    domain: str
+    jid: JID | None
 
 
 class Component:
@@ -34,37 +51,129 @@ class Component:
     there is a new instance.
     """
 
+    pool: ClassVar[int] = 1
+    """How many workers share the stanzas of this class, each with an instance of its own (and in
+    multiproc with a process of its own)."""
+
+    key: ClassVar[Literal["session", "sender"] | Callable[[Stanza], str]] = "session"
+    """What is handled in order, by one worker: the stanzas of a session ("session", the sender's
+    full JID), of a user ("sender", the bare JID), or those for which a function of the stanza
+    returns the same text."""
+
+    mailbox: ClassVar[int] = 4096
+    """Stanzas that one worker has waiting or at work."""
+
+    when_full: ClassVar[Literal["block", "shed"]] = "block"
+    """What happens beyond that: "block" holds the stanzas back, and in the end the server; "shed"
+    answers them with resource-constraint, type wait."""
+
+    deadline: ClassVar[float | None] = 60.0
+    """Seconds that an action may take that awaits, yields or runs in a thread; None: no limit."""
+
+    blocking: ClassVar[bool] = False
+    """Whether the actions that are no coroutines run in threads."""
+
+    threads: ClassVar[int] = 8
+    """How many of them run at a time."""
+
     _host: ComponentActor
+
+    # ── what is being handled ───────────────────────────────────────────────────────────────────
+
+    @property
+    def stanza(self) -> Stanza:
+        """The stanza that is being handled. Raises LocalProtocolError where there is none, as in
+        timers and hooks."""
+        stanza: Stanza = self._host.item[2]
+        return stanza
+
+    @property
+    def connection(self) -> Connection:
+        """Where it came from; in a timer, the only connection. Raises LocalProtocolError when
+        there is no telling."""
+        return self._host.connection()
+
+    # ── ending the handling ─────────────────────────────────────────────────────────────────────
 
     def fail(self, error: type[StanzaError], text: str = "") -> NoReturn:
         """Answer with a stanza error: `self.fail(ItemNotFound, "no tweet 7")`."""
         raise error(text)
 
-    def send(self, stanza: Stanza) -> None:
-        """Send `stanza` over the connection of the stanza that is being handled.
+    def halt(self, result: Any = None) -> NoReturn:
+        """End the handling here, in a filter for instance: `result` is the answer, as if the action
+        had returned it. Raises what `except Exception` does not catch."""
+        raise Halt(result)
+
+    def skip(self) -> NoReturn:
+        """Pass the stanza on to the next route that matches. Raises what `except Exception` does
+        not catch. Too late, and an error, once something was answered."""
+        raise Skip
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+
+    def reply(self, result: Any) -> None:
+        """Answer the stanza now, and go on: `result` means what it means when it is returned.
+
+        An IQ request is answered by that. Raises LocalProtocolError for another answer to it, and
+        when the action's time is up.
+        """
+        self._host.reply(result)
+
+    def say(
+        self,
+        to: JID | str,
+        text: str,
+        type: Literal["chat", "groupchat", "headline", "normal"] = "chat",
+        *,
+        connection: str | None = None,
+    ) -> None:
+        """Send a message with that text; see `send`."""
+        self.send(Message(to, text, type=type), connection)
+
+    def send(self, stanza: Stanza, connection: str | None = None) -> None:
+        """Send `stanza` over the connection of that name, else over that of the stanza that is
+        being handled.
 
         It is sent as it is now: what you change afterwards is not seen. A component connection
         (XEP-0114) adds its own domain where `from` is missing. Raises
         LocalProtocolError when 10,000 stanzas wait already, or there is no telling which
         connection is meant.
         """
-        self._host.send_stanza(stanza)
+        self._host.send_stanza(stanza, connection)
 
     async def iq_get(
-        self, to: JID | str | None, payload: Any, *, timeout: float = IQ_TIMEOUT
+        self,
+        to: JID | str | None,
+        payload: Any,
+        *,
+        timeout: float = IQ_TIMEOUT,
+        connection: str | None = None,
     ) -> Iq:
-        """Ask with an IQ get; returns the result stanza.
+        """Ask with an IQ get; returns the result stanza. It goes after what was sent before.
 
         Raises the `StanzaError` that the peer answered with, or `NoAnswer` after `timeout` seconds
         or when the connection is lost. Other stanzas are handled meanwhile.
         """
-        return await self._host.ask_iq(Iq("get", payload, to=to), timeout)
+        return await self._host.ask_iq(Iq("get", payload, to=to), timeout, connection)
 
     async def iq_set(
-        self, to: JID | str | None, payload: Any, *, timeout: float = IQ_TIMEOUT
+        self,
+        to: JID | str | None,
+        payload: Any,
+        *,
+        timeout: float = IQ_TIMEOUT,
+        connection: str | None = None,
     ) -> Iq:
         """Ask with an IQ set; see `iq_get`."""
-        return await self._host.ask_iq(Iq("set", payload, to=to), timeout)
+        return await self._host.ask_iq(Iq("set", payload, to=to), timeout, connection)
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """In a blocking action: what `await` gives elsewhere, as in `self.wait(self.iq_get(…))`.
+
+        Raises what the coroutine raises, and LocalProtocolError outside of such an action.
+        """
+        result: T = self._host.wait(coroutine)
+        return result
 
     async def roster(self, *, timeout: float = IQ_TIMEOUT) -> Mapping[JID, Item]:
         """The contacts of the account whose stanza is being handled (RFC 6121 §2), as the server
@@ -74,7 +183,19 @@ class Component:
         """
         return await self._host.ask_roster(timeout)
 
+    def render(self, name: str, /, **values: Any) -> Rendered:
+        """What the view `name` gives with these values, to be returned or sent. Raises ViewError
+        for what is wrong with the view."""
+        return self._host.views.render(name, **values)
+
     # Hooks: whoever wants to know overrides them. They may be `async def`.
+
+    def startup(self) -> Awaitable[None] | None:
+        """Runs before the first stanza is handled. If it raises, the component does not start."""
+
+    def shutdown(self) -> Awaitable[None] | None:
+        """Runs when the component is stopped in order, after the last stanza was handled. What it
+        sends is still sent."""
 
     def on_connected(self, event: Connected) -> Awaitable[None] | None:
         """There is a new session; also called once when the component starts later than that.

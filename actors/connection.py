@@ -25,6 +25,7 @@ from actors.messages import (
     BatchTaken,
     CloseConnection,
     ConnectionChanged,
+    ConnectionDrained,
     ConnectionProgressed,
     ConnectionSpec,
     Done,
@@ -33,6 +34,7 @@ from actors.messages import (
     ReconnectConnection,
     Ref,
     RefuseStanzas,
+    ReleaseConnection,
     ReportUnsent,
     RosterGiven,
     RouteStanzas,
@@ -44,6 +46,7 @@ from actors.reports import Reports
 from actors.requests import Requests, RosterRequests, late
 from emp.errors import (
     EmpError,
+    InternalServerError,
     LocalProtocolError,
     ResourceConstraint,
     ServiceUnavailable,
@@ -89,6 +92,7 @@ class ConnectionActor(BaseActor):
         self._acknowledged = 0  # when the stream began
         self._fruitless = 0  # streams, one after the other, that the server ended with an error
         self._drained = asyncio.Event()
+        self._released = asyncio.Event()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────
 
@@ -158,11 +162,14 @@ class ConnectionActor(BaseActor):
     def on_CloseConnection(self, message: CloseConnection, sender: Any) -> None:
         if not self.closing:
             self.closing = True
-            self.driver.loop.create_task(self._close(message.grace))
+            self.driver.loop.create_task(self._close(message.grace, message.hold))
 
-    async def _close(self, grace: float) -> None:
+    def on_ReleaseConnection(self, message: ReleaseConnection, sender: Any) -> None:
+        self._released.set()
+
+    async def _close(self, grace: float, hold: float) -> None:
         """Take nothing in, let what is on the books be handled, say good-bye. `grace` is for all
-        that."""
+        that; up to `hold` seconds more are for what components say when they end."""
         deadline = self.driver.loop.time() + grace
         self._pause_or_resume()
         if self.ledger.held:
@@ -173,6 +180,14 @@ class ConnectionActor(BaseActor):
                 held = list(self.ledger.held)
                 logger.warning("%s: stopping with %d stanzas not handled", self.name, len(held))
                 self._refuse(held, STOPPING)
+        if hold:
+            drained = self.driver.loop.time()
+            self.send(self.supervisor, ConnectionDrained(self.name))
+            try:
+                await asyncio.wait_for(self._released.wait(), hold)
+            except TimeoutError:
+                logger.warning("%s: stopping before the components have ended", self.name)
+            deadline += self.driver.loop.time() - drained
         await self.life.stop(deadline - self.driver.loop.time())
         self.stream = None
         self.management.abandon()
@@ -214,7 +229,7 @@ class ConnectionActor(BaseActor):
             self.outflow.waiting.extend(wanted)
             self._flush()
         self._pause_or_resume()  # refusals fill the socket too
-        if len(self.roster_asked):
+        if self.session is not None and len(self.roster_asked):
             self._give_roster()
 
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
@@ -245,14 +260,17 @@ class ConnectionActor(BaseActor):
             self.send(ref.address, BatchTaken(self.incarnation, ref.incarnation, batch))
 
     def _pause_or_resume(self) -> None:
-        stream = self.stream
+        stream, management = self.stream, self.management
         if stream is None:
+            return
+        # Hot path: mostly nothing is full.
+        blocked = stream.write_blocked and not management.full
+        if not (self.paused or blocked or self.ledger.full):
             return
         # Who awaits answers must go on reading, or what fills the books may wait for ever for what
         # stands in the socket. Then what comes beyond the second bound is refused; and everything
         # while we are closing. Acknowledgements that we wait for are answers too.
-        awaiting = self.closing or len(self.requests) > 0 or self.management.full
-        blocked = stream.write_blocked and not self.management.full
+        awaiting = self.closing or len(self.requests) > 0 or management.full
         if not self.paused and (blocked or (self.ledger.full and not awaiting)):
             self.paused = True
             stream.pause_reading()
@@ -267,10 +285,11 @@ class ConnectionActor(BaseActor):
         outflow = self.outflow
         while outflow.waiting and (batch := outflow.next_batch(weight)) is not None:
             number, items = batch
-            component = self.spec.settings.kind == "component"
+            spec, settings = self.spec, self.spec.settings
+            component = settings.kind == "component"
             self.send(
                 self.router.address,
-                RouteStanzas(self.ref, number, self.spec.resource, component, items),
+                RouteStanzas(self.ref, number, settings.name, spec.resource, component, items),
             )
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
@@ -293,8 +312,10 @@ class ConnectionActor(BaseActor):
             due = {(stanza.from_text, stanza.id) for stanza in struck}
             stanzas = [stanza for stanza in stanzas if not late(stanza, due)]
         self._write(stanzas, message.sender)
-        sender_ref = message.sender
-        _, inflow = self.inflows.setdefault(sender_ref.incarnation, (sender_ref, Inflow()))
+        incarnation = message.sender.incarnation
+        if incarnation not in self.inflows:
+            self.inflows[incarnation] = message.sender, Inflow()
+        inflow = self.inflows[incarnation][1]
         inflow.take(message.batch)
         credit = inflow.credit()
         if credit is None:
@@ -305,15 +326,14 @@ class ConnectionActor(BaseActor):
         if blocked:
             self.owed.append((message.sender, credit))
         else:
-            taken = BatchTaken(self.incarnation, message.sender.incarnation, credit)
-            self.send(message.sender.address, taken)
+            self.send(message.sender.address, BatchTaken(self.incarnation, incarnation, credit))
 
     def on_RefuseStanzas(self, message: RefuseStanzas, sender: Any) -> None:
         if message.incarnation != self.incarnation:
             return
         replies: list[Stanza] = []
         struck = self._strike(message.handled)
-        if message.bounce and struck:
+        if struck and isinstance(message.error, InternalServerError):
             logger.warning("%s: %d stanzas: %s", self.name, len(struck), message.error.text)
         for stanza in struck:
             if message.bounce or stanza.kind == "iq":
@@ -327,9 +347,9 @@ class ConnectionActor(BaseActor):
         struck = self.ledger.handled(numbers)
         if not self.ledger.held:
             self._drained.set()
-        if self.stream is not None:
+        if self.stream is not None and self.management.active:
             self.stream.handled(self.ledger.prefix)
-        else:
+        else:  # nobody is to be told
             self.management.handled = self.ledger.prefix
         if self.paused:
             self._pause_or_resume()

@@ -25,10 +25,13 @@ from actors.messages import (
     ListActors,
     ReconnectConnection,
     Refused,
+    ReloadRoutes,
     RouteSpec,
+    RoutesReloaded,
     SpawnComponent,
     StopActor,
 )
+from emp.errors import EmpError
 
 REQUEST_BYTES = 65_536
 """Bytes in a request or, times a hundred, in an answer: room for thousands of actors, not for
@@ -36,6 +39,9 @@ floods."""
 
 ASK_TIMEOUT = 10.0
 """Seconds an actor has to answer before the operator is told that it doesn't."""
+
+BUSY_TIMEOUT = 4.0
+"""Seconds in which the application must say that it listens, which takes it no time."""
 
 Ask = Callable[[object, float], Awaitable[object]]
 """(message for the supervisor, timeout in seconds) → its answer; TimeoutError."""
@@ -62,14 +68,19 @@ def _reconnect(request: dict[str, Any]) -> object:
     return ReconnectConnection(str(request["actor"]))
 
 
+def _reload(request: dict[str, Any]) -> object:
+    return ReloadRoutes()
+
+
 COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "actors": _actors,
     "inspect": _inspect,
     "spawn": _spawn,
     "stop-actor": _stop,
     "reconnect": _reconnect,
+    "reload": _reload,
 }
-"""Command → the message for the supervisor. `stop` is for the process itself."""
+"""Command → the message for the supervisor. `hello` and `stop` are for the process itself."""
 
 
 class ControlServer:
@@ -116,6 +127,8 @@ class ControlServer:
         try:
             request = json.loads(line)
             command = request["command"]
+            if command == "hello":
+                return {}
             if command == "stop":
                 self._stop()
                 return {"detail": "stopping"}
@@ -136,6 +149,8 @@ def _render(answer: object) -> dict[str, Any]:
         return {"actors": [asdict(row) for row in answer.rows]}
     if isinstance(answer, ActorInspected):
         return {"actor": answer.name, "facts": dict(answer.facts)}
+    if isinstance(answer, RoutesReloaded):
+        return asdict(answer)
     if isinstance(answer, Refused):
         return {"error": answer.reason, "remedy": answer.remedy}
     if isinstance(answer, Done):
@@ -143,25 +158,38 @@ def _render(answer: object) -> dict[str, Any]:
     return {"error": f"the supervisor gave a strange answer: {type(answer).__name__}"}
 
 
+class BusyError(EmpError):
+    """The process of the application does not listen: something holds up its loop."""
+
+
 def request(
     path: Path, command: dict[str, Any], timeout: float = ASK_TIMEOUT + 5
 ) -> dict[str, Any]:
     """Send one command to the application whose control socket is at `path`; return its answer.
 
-    Blocking. Raises OSError when nobody answers there, TimeoutError after `timeout` seconds.
+    Blocking. Raises OSError when nobody answers there, BusyError when its process has no time to
+    listen, TimeoutError when there is no answer after `timeout` seconds.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(timeout)
         _short(path, client.connect)
-        client.sendall(json.dumps(command).encode() + b"\n")
-        received = b""
-        while not received.endswith(b"\n"):
-            data = client.recv(65_536)
-            if not data:
-                raise ConnectionResetError("the application closed the control socket")
-            received += data
-            if len(received) > 100 * REQUEST_BYTES:
-                raise OSError("the answer is too long")
+        try:
+            _exchange(client, {"command": "hello"}, BUSY_TIMEOUT)
+        except TimeoutError:
+            raise BusyError(f"it has not listened for {BUSY_TIMEOUT:g} s") from None
+        return _exchange(client, command, timeout)
+
+
+def _exchange(client: socket.socket, command: dict[str, Any], timeout: float) -> dict[str, Any]:
+    client.settimeout(timeout)
+    client.sendall(json.dumps(command).encode() + b"\n")
+    received = b""
+    while not received.endswith(b"\n"):
+        data = client.recv(65_536)
+        if not data:
+            raise ConnectionResetError("the application closed the control socket")
+        received += data
+        if len(received) > 100 * REQUEST_BYTES:
+            raise OSError("the answer is too long")
     answer: dict[str, Any] = json.loads(received)
     return answer
 

@@ -49,15 +49,16 @@ class Outflow(Generic[T]):
         return self._sent - self._acknowledged
 
     def next_batch(
-        self, weight: Callable[[T], int] | None = None
+        self, weight: Callable[[T], int] | None = None, limit: int = BATCH
     ) -> tuple[int, tuple[T, ...]] | None:
         """The batch to send now, as (number, items), or None while there is nothing or no
-        credit. With `weight`, the bytes of an item, the batch also keeps to BATCH_BYTES."""
+        credit. It has at most `limit` items, and never more than BATCH. With `weight`, the bytes of
+        an item, it also keeps to BATCH_BYTES."""
         waiting = self.waiting
         if not waiting or self._sent - self._acknowledged >= WINDOW:
             return None
         self._sent += 1
-        count = min(len(waiting), BATCH)
+        count = min(len(waiting), limit, BATCH)
         if weight is not None:
             sizes = accumulate(map(weight, islice(waiting, count)))
             count = max(1, sum(size <= BATCH_BYTES for size in sizes))

@@ -1,58 +1,51 @@
-"""The actor that runs a component: the batches of the router in, the answers to connections out."""
+"""The actor that runs a component: how it begins and ends, and what it is told.
+
+What it does in between is in `actors.running` (actions) and `actors.sending` (connections).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections import deque
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from contextvars import ContextVar
-from copy import copy
+import pickle
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final
 
-from actors.base import BaseActor, logger
-from actors.component import Component, NoAnswer
-from actors.lanes import Lane, Source, writable
+from actors import declarations, timers
+from actors.base import logger
+from actors.component import Component, Connection
+from actors.declarations import is_async
+from actors.keys import key_of
+from actors.lanes import Lane
 from actors.messages import (
     ActorFailed,
-    ActorLost,
-    AskIq,
-    AskRoster,
-    BatchTaken,
     ConnectionNews,
-    IqAnswered,
-    Ref,
+    Done,
+    Ping,
+    Pong,
     ReportUnsent,
-    RosterGiven,
-    RunActions,
-    SendStanzas,
+    ShutDownComponent,
     StartComponent,
 )
+from actors.running import REPORTS_PER_MAILBOX, Runner
+from actors.sending import present
+from actors.threads import Threads
 from emp import app as application
-from emp.answer import answers, refusal
-from emp.binding import bind
-from emp.errors import ConfigError, EmpError, InternalServerError, LocalProtocolError, StanzaError
+from emp.app import App
+from emp.errors import ConfigError, EmpError
 from emp.events import Connected, Disconnected, Resumed, SendFailed
 from emp.jid import JID
-from emp.stanza import Iq, Stanza
-from emp.xep.roster import Item
+from emp.views import Views
 
-IQ_GRACE = 2.0
-"""Seconds more before an asker gives up on a connection actor that doesn't even report the
-timeout."""
+STARTUP: Final = 30.0
+"""Seconds for the hook `startup`: a database that takes longer is not there."""
 
-OUTGOING_STANZAS = 10_000
-"""Stanzas that wait for a connection to take them, beyond which `Component.send` refuses more:
-enough for any burst, and far from filling memory."""
+SHUTDOWN: Final = 5.0
+"""Seconds for the hook `shutdown`: an operator waits for the end."""
 
-NEXT_LIFE = 1.0
-"""Seconds after which the stanzas are reported that a connection's actor took with it: mostly there
-is a new one by then, and the hook can send them again."""
-
-LOST_KEPT = 64
-"""Connections that are remembered to be gone, for the stanzas of theirs that are still on the
-way."""
+ARRIVAL: Final = 1.0
+"""Seconds for what it has sent to reach the connections."""
 
 HOOKS: Final[dict[type[object], str]] = {
     Connected: "on_connected",
@@ -61,29 +54,20 @@ HOOKS: Final[dict[type[object], str]] = {
 }
 """The method of `Component` for each kind of news."""
 
-_context: ContextVar[Lane | None] = ContextVar("emp.connection", default=None)
 
-
-class ComponentActor(BaseActor):
+class ComponentActor(Runner):
     """Hosts one component object."""
 
     kind = "component"
 
     def __init__(self) -> None:
         super().__init__()
-        self.component: Component
-        self.lanes: dict[int, Lane] = {}
-        self.lost: deque[int] = deque(maxlen=LOST_KEPT)
-        self.source: Source | None = None
-        self.busy: dict[str | None, deque[tuple[Lane, Source, int, Any]]] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.asks: dict[int, tuple[Ref, asyncio.Future[Iq]]] = {}
-        self.rosters: dict[int, tuple[Ref, asyncio.Future[tuple[Item, ...]]]] = {}
-        self.handled = self.failed = 0
-        self.orphans: list[tuple[Lane, list[SendFailed]]] = []  # of connections that are gone
-        self._past: set[int] = set()
-        self._tokens = 0
-        self._flush_due = False
+        self.app: App
+        self.views: Views
+        self.jids: dict[int, JID] = {}  # incarnation of a connection → as what it is connected
+        self.timers: list[timers.Timer] = []
+        self.ready = False
+        self._echoes: dict[int, asyncio.Future[None]] = {}
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
 
@@ -92,21 +76,24 @@ class ComponentActor(BaseActor):
         self.spec = message.spec
         try:
             config = Path(message.app.config) if message.app.config else None
-            app = application.load(Path(message.app.path), config)
+            self.app = app = application.load(Path(message.app.path), config)
             found = application.resolve(message.spec.reference, app.directory)
+            self.views = Views(app.views)
             self.component = self._make(found)
             extra = [(route.xpath, found, route.action) for route in self.spec.routes]
-            table = application.with_routes(app, extra)
-            if all(route.component is not found for route in table.routes):
+            application.with_routes(app, extra)  # raises what is wrong with them
+            if not (message.routed or extra):
                 raise ConfigError(
                     f"no route leads to {self.spec.reference}",
                     remedy="give it one with --route and --action",
                 )
         except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
-            reason = str(error) if isinstance(error, EmpError) else repr(error)
-            self.send(sender, ActorFailed(self.name, self.incarnation, reason))
+            self._start_failed(sender, str(error) if isinstance(error, EmpError) else repr(error))
             return
-        self.started(sender)
+        if type(self.component).startup is Component.startup:
+            self._begin_work(sender)
+        else:
+            self.spawn(self._start_up(sender))
 
     def _make(self, found: type) -> Component:
         if not issubclass(found, Component):
@@ -118,273 +105,57 @@ class ComponentActor(BaseActor):
         except BaseException as error:  # noqa: BLE001 - the user's constructor may raise anything
             raise EmpError(f"{found.__qualname__}() failed: {error!r}") from None
         component._host = self
+        self.key = key_of(found)
+        self.threads = Threads(component.threads, self.name)
+        self.reported = max(1, component.mailbox // REPORTS_PER_MAILBOX)
+        if component.when_full == "shed":  # a busy key must leave room for others
+            self.share = max(1, component.mailbox // 2)
         return component
 
-    # ── handling ────────────────────────────────────────────────────────────────────────────────
-
-    def on_RunActions(self, message: RunActions, sender: Any) -> None:
-        source = self._source(message.router)
-        if source is None:
-            return
-        for call in message.calls:
-            try:
-                action = getattr(type(self.component), call.action)
-                source.calls[call.number] = bind(action, call.captures, call.source)
-            except (AttributeError, EmpError):  # the file has changed since the router read it
-                logger.exception("%s: there is no action %s any more", self.name, call.action)
-        batch, busy = message.batch, self.busy
-        # Hot path: a lane is looked up when the connection changes, not for each stanza.
-        lane, connection, waiting = None, None, 0
-        lanes: dict[int, Lane] = {}
-        for item in message.items:
-            if item[0] is not connection or lane is None:
-                connection = item[0]
-                lane = lanes[connection.incarnation] = self._lane(connection)
-            number = item[1]
-            if number <= lane.suspect and number in lane.seen:
-                if number in lane.running:
-                    lane.running[number] = source, batch
-                    waiting += 1
-            elif item[2].from_text in busy:
-                busy[item[2].from_text].append((lane, source, batch, item))
-                lane.running[number] = source, batch
-                waiting += 1
-            elif self._act(lane, source, batch, item):
-                waiting += 1
-        source.inflow.take(batch)
-        if waiting:
-            source.remaining[batch] = waiting
-            source.lanes[batch] = tuple(lanes.values())
-        else:
-            self._over(source, batch, lanes.values())
-        _context.set(None)
-        self._flush()
-
-    def _source(self, router: Ref) -> Source | None:
-        """Who gives this batch, or None for a router that has a successor: the connections give
-        that one everything again."""
-        source = self.source
-        if source is not None and source.ref.incarnation == router.incarnation:
-            return source
-        if router.incarnation in self._past:
-            return None
-        if source is not None:
-            self._past.add(source.ref.incarnation)
-            for lane in self.lanes.values():
-                lane.suspect_all()
-        self.source = source = Source(router)
-        return source
-
-    def _lane(self, connection: Ref) -> Lane:
-        lane = self.lanes.get(connection.incarnation)
-        if lane is None:
-            lane = Lane(connection)
-            if connection.incarnation in self.lost:  # its stanzas were still on the way
-                lane.lose()
-            else:
-                self.lanes[connection.incarnation] = lane
-        return lane
-
-    def _act(self, lane: Lane, source: Source, batch: int, item: Any) -> bool:
-        """Run one action. True when it goes on as a task."""
-        _, number, stanza, call, captures = item
-        _context.set(lane)
+    async def _start_up(self, supervisor: Any) -> None:
+        name = f"{type(self.component).__qualname__}.startup()"
         try:
-            result = source.calls[call](self.component, stanza, captures)
-            if not hasattr(result, "__await__"):
-                lane.put(number, writable(answers(stanza, result)))
-                self.handled += 1
-                return False
-        except BaseException as error:  # noqa: BLE001 - every failure of an action is answered
-            lane.put(number, self._failure(stanza, error))
-            return False
-        lane.running.setdefault(number, (source, batch))  # a new router may have given it again
-        self.busy[stanza.from_text] = deque()
-        task = self.driver.loop.create_task(self._finish(lane, number, stanza, result))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-        return True
-
-    async def _finish(
-        self, lane: Lane, number: int, stanza: Stanza, result: Awaitable[Any]
-    ) -> None:
-        """Wait for an action that goes on, then handle what its sender sent meanwhile."""
-        try:
-            replies = writable(answers(stanza, await result))
-            self.handled += 1
+            async with asyncio.timeout(STARTUP):
+                await self._perform("startup")
+        except TimeoutError:
+            self._start_failed(supervisor, f"{name} is not over after {STARTUP:g} s")
         except BaseException as error:
             if self.exiting:
                 raise
-            replies = self._failure(stanza, error)
-        lane.put(number, replies)
-        self._settle(lane, number)
-        queue = self.busy.pop(stanza.from_text, None)
-        while queue:
-            lane, source, batch, item = queue.popleft()
-            if self._act(lane, source, batch, item):
-                self.busy[stanza.from_text].extend(queue)
-                break
-            self._settle(lane, item[1])
-        self._flush_soon()
-
-    def _settle(self, lane: Lane, number: int) -> None:
-        """One stanza less that its batch waits for."""
-        source, batch = lane.running.pop(number)
-        source.remaining[batch] -= 1
-        if not source.remaining[batch]:
-            del source.remaining[batch]
-            self._over(source, batch, source.lanes.pop(batch))
-
-    def _over(self, source: Source, batch: int, lanes: Iterable[Lane]) -> None:
-        """All actions of the batch are over: note which answers must arrive before it is
-        handled."""
-        ends = [(lane, lane.sent + len(lane.outflow.waiting)) for lane in lanes]
-        source.over.append((batch, tuple([end for end in ends if end[1] > end[0].acknowledged])))
-
-    def _failure(self, stanza: Stanza, error: BaseException) -> Sequence[Stanza]:
-        if isinstance(error, StanzaError):
-            try:
-                replies = writable(refusal(stanza, error))
-                self.handled += 1
-                return replies
-            except Exception as fault:  # noqa: BLE001 - a text that XML can't hold, for instance
-                error = fault
-        self.failed += 1
-        incident = secrets.token_hex(4)
-        logger.error(
-            "incident %s: %s failed on %s from %s",
-            incident,
-            self.name,
-            stanza.kind,
-            stanza.from_text,
-            exc_info=error,
-        )
-        return refusal(stanza, InternalServerError(f"incident {incident}"))
-
-    # ── sending ─────────────────────────────────────────────────────────────────────────────────
-
-    def _flush_soon(self) -> None:
-        """Flush once for all the tasks that end in this turn of the loop."""
-        if not self._flush_due:
-            self._flush_due = True
-            self.driver.loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_due = False
-        for lane in self.lanes.values():
-            self._flush_lane(lane)
-        source = self.source
-        if source is not None and (credit := source.credit()) is not None:
-            taken = BatchTaken(self.incarnation, source.ref.incarnation, *credit)
-            self.send(source.ref.address, taken)
-
-    def _flush_lane(self, lane: Lane) -> None:
-        connection = lane.connection
-        while (batch := lane.next_batch(not self.embedded)) is not None:
-            self.send(connection.address, SendStanzas(self.ref, connection.incarnation, *batch))
-
-    def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
-        lane = self.lanes.get(message.taker)
-        if lane is not None and message.incarnation == self.incarnation:
-            lane.taken(message.batch)
-            self._flush_lane(lane)
-
-    def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
-        self.lost.append(message.incarnation)
-        lane = self.lanes.pop(message.incarnation, None)
-        if lane is not None:
-            self.orphans.append((lane, lane.lose()))
-            self.driver.loop.call_later(NEXT_LIFE, self._report_orphans)
-        waiting: list[tuple[Ref, asyncio.Future[Any]]]
-        waiting = [*self.asks.values(), *self.rosters.values()]
-        for connection, answer in waiting:
-            if connection.incarnation == message.incarnation and not answer.done():
-                answer.set_exception(NoAnswer(f"the connection {connection.name} was lost"))
-
-    def _current_lane(self) -> Lane:
-        """Where the stanza came from that is being handled: its connection, or the next life of
-        it. Never another one, which would be another identity."""
-        context = _context.get()
-        lanes = [
-            lane
-            for lane in self.lanes.values()
-            if context is None or lane.connection.name == context.connection.name
-        ]
-        if not lanes:
-            raise LocalProtocolError("there is no connection to send over")
-        if context is None and len(lanes) > 1:
-            raise LocalProtocolError("there are several connections, and no stanza to say which")
-        return lanes[-1]
-
-    def send_stanza(self, stanza: Stanza) -> None:
-        lane = self._current_lane()
-        if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
-            name = lane.connection.name
-            raise LocalProtocolError(f"{OUTGOING_STANZAS} stanzas wait to be sent over {name}")
-        # A copy: the caller's own may be changed, and this one may have to be sent once more.
-        lane.outflow.waiting.append((None, writable((copy(stanza),))))
-        self._flush_soon()
-
-    async def ask_iq(self, iq: Iq, timeout: float) -> Iq:
-        lane = self._current_lane()
-        connection = lane.connection
-        writable((iq,))
-        self._tokens += 1
-        token = self._tokens
-        answer: asyncio.Future[Iq] = self.driver.loop.create_future()
-        self.asks[token] = connection, answer
-        try:
-            self._flush_lane(lane)  # what the action has sent before goes before
-            ask = AskIq(self.ref, connection.incarnation, token, iq, timeout)
-            self.send(connection.address, ask)
-            async with asyncio.timeout(timeout + IQ_GRACE):
-                return await answer
-        except TimeoutError:
-            raise NoAnswer(f"the connection {connection.name} does not answer") from None
-        finally:
-            del self.asks[token]
-
-    async def ask_roster(self, timeout: float) -> Mapping[JID, Item]:
-        connection = self._current_lane().connection
-        self._tokens += 1
-        token = self._tokens
-        answer: asyncio.Future[tuple[Item, ...]] = self.driver.loop.create_future()
-        self.rosters[token] = connection, answer
-        try:
-            ask = AskRoster(self.ref, connection.incarnation, token, timeout)
-            self.send(connection.address, ask)
-            async with asyncio.timeout(timeout):
-                items = await answer
-        except TimeoutError:
-            raise NoAnswer(f"{connection.name} has no roster after {timeout:g} s") from None
-        finally:
-            del self.rosters[token]
-        return {item.jid: item for item in items}
-
-    def on_RosterGiven(self, message: RosterGiven, sender: Any) -> None:
-        _, answer = self.rosters.get(message.token, (None, None))
-        if message.incarnation != self.incarnation or answer is None or answer.done():
-            return
-        if message.items is None:
-            answer.set_exception(NoAnswer(message.reason))
+            logger.error("%s failed", name, exc_info=error)
+            self._start_failed(supervisor, f"{name} failed: {error!r}")
         else:
-            answer.set_result(message.items)
+            self._begin_work(supervisor)
 
-    def on_IqAnswered(self, message: IqAnswered, sender: Any) -> None:
-        _, answer = self.asks.get(message.token, (None, None))
-        if message.incarnation != self.incarnation or answer is None or answer.done():
-            return
-        if message.answer is None:
-            answer.set_exception(NoAnswer(message.reason))
-        elif (error := message.answer.failure) is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(message.answer)
+    def _start_failed(self, supervisor: Any, reason: str) -> None:
+        self.send(supervisor, ActorFailed(self.name, self.incarnation, reason))
+
+    def _begin_work(self, supervisor: Any) -> None:
+        self.ready = True
+        methods = declarations.timers(type(self.component))
+        self.timers = timers.start(methods, self._start_hook, self.driver.loop)
+        self.started(supervisor)
 
     # ── what the component may want to know ─────────────────────────────────────────────────────
 
+    def connection(self) -> Connection:
+        """See `Component.connection`."""
+        item = present.get()
+        ref = item[0] if item is not None else self._current_lane().connection
+        settings = {each.name: each for each in self.app.config.connections}
+        # An account with several resources has several connections, NAME/RESOURCE each.
+        found = settings.get(ref.name) or settings[ref.name.partition("/")[0]]
+        jid = self.jids.get(ref.incarnation)
+        return Connection(ref.name, found.kind, JID.parse(found.host).domain, jid)
+
     def on_ConnectionNews(self, message: ConnectionNews, sender: Any) -> None:
-        self._notify(self._lane(message.connection), HOOKS[type(message.event)], message.event)
+        event, incarnation = message.event, message.connection.incarnation
+        if isinstance(event, Disconnected):
+            self.jids.pop(incarnation, None)
+        else:
+            self.jids[incarnation] = event.jid
+        if self.ready:  # else it is told how everything is when it is
+            self._notify(self._lane(message.connection), HOOKS[type(event)], event)
 
     def on_ReportUnsent(self, message: ReportUnsent, sender: Any) -> None:
         if message.incarnation != self.incarnation:
@@ -394,6 +165,7 @@ class ComponentActor(BaseActor):
     def _report_orphans(self) -> None:
         orphans, self.orphans = self.orphans, []
         for lane, failures in orphans:
+            self.jids.pop(lane.connection.incarnation, None)
             self._report(lane, failures)
 
     def _report(self, lane: Lane, failures: Iterable[SendFailed]) -> None:
@@ -401,20 +173,74 @@ class ComponentActor(BaseActor):
             self._notify(lane, "on_send_failed", failure)
 
     def _notify(self, lane: Lane, hook: str, event: object) -> None:
-        _context.set(lane)
-        try:
-            result = getattr(self.component, hook)(event)
-            if hasattr(result, "__await__"):
-                task = self.driver.loop.create_task(self._finish_hook(hook, result))
-                self.tasks.add(task)
-                task.add_done_callback(self.tasks.discard)
-        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
-            self._hook_failed(hook, error)
-        _context.set(None)
+        present.set((lane.connection, 0, None, 0, {}))
+        self._start_hook(hook, event)
+        present.set(None)
 
-    async def _finish_hook(self, hook: str, result: Awaitable[None]) -> None:
+    # ── hooks and timers ────────────────────────────────────────────────────────────────────────
+
+    def _start_hook(self, name: str, *arguments: object) -> asyncio.Task[None] | None:
+        """Run a hook or a timer. Returns what goes on, if it does."""
+        method = getattr(self.component, name)
+        if getattr(method, "__func__", None) is getattr(Component, name, self):
+            return None  # nobody has overridden it
+        if self._in_threads(method):
+            return self.spawn(self._finish_hook(name, self._called_in_thread, method, arguments))
         try:
+            result = method(*arguments)
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
+            self._hook_failed(name, error)
+            return None
+        if not hasattr(result, "__await__"):
+            return None
+        return self.spawn(self._finish_hook(name, _awaited, result))
+
+    async def _perform(self, name: str, *arguments: object) -> None:
+        """Run a hook to its end, wherever hooks of this class run. Raises what it raises."""
+        method = getattr(self.component, name)
+        if self._in_threads(method):
+            await self._called_in_thread(method, arguments)
+        elif hasattr(result := method(*arguments), "__await__"):
             await result
+
+    def _in_threads(self, method: Callable[..., Any]) -> bool:
+        return self.component.blocking and not is_async(method)
+
+    async def _called_in_thread(
+        self, method: Callable[..., Any], arguments: tuple[object, ...]
+    ) -> None:
+        loop, context = self.driver.loop, copy_context()
+        goods = pickle.dumps(arguments)  # see _start_thread
+        over: asyncio.Future[None] = loop.create_future()
+
+        def end(error: BaseException | None) -> None:
+            if over.done():
+                return
+            if error is None:
+                over.set_result(None)
+            else:
+                over.set_exception(error)
+
+        def job() -> None:
+            fault = None
+            try:
+                context.run(method, *pickle.loads(goods))  # noqa: S301 - our own
+            except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
+                # A future cannot hold this one.
+                fault = RuntimeError(repr(error)) if isinstance(error, StopIteration) else error
+            try:
+                loop.call_soon_threadsafe(end, fault)
+            except RuntimeError:
+                logger.warning("%s: a hook ended after the end", self.name)
+
+        self.threads.run(job)
+        await over
+
+    async def _finish_hook(
+        self, hook: str, run: Callable[..., Coroutine[Any, Any, None]], *arguments: Any
+    ) -> None:
+        try:
+            await run(*arguments)
         except BaseException as error:
             if self.exiting:
                 raise
@@ -426,17 +252,70 @@ class ComponentActor(BaseActor):
 
     # ── end ─────────────────────────────────────────────────────────────────────────────────────
 
+    def on_ShutDownComponent(self, message: ShutDownComponent, sender: Any) -> None:
+        if not self.stopping:
+            self.stopping = True
+            self.spawn(self._shut_down(message.grace, sender))
+
+    async def _shut_down(self, grace: float, supervisor: Any) -> None:
+        """What is at work may end, then the hook runs, and what it sends goes out. `grace` is for
+        the first of these."""
+        for timer in self.timers:
+            timer.stop()
+        if not await self.idle(grace):
+            logger.warning("%s: stopping with %d actions at work", self.name, len(self.works))
+        try:
+            if type(self.component).shutdown is not Component.shutdown:
+                async with asyncio.timeout(SHUTDOWN):
+                    await self._perform("shutdown")
+        except BaseException as error:
+            if self.exiting:
+                raise
+            self._hook_failed("shutdown", error)
+        self._flush()
+        try:
+            async with asyncio.timeout(ARRIVAL):
+                await asyncio.gather(*[self._arrived(lane) for lane in self.lanes.values()])
+        except TimeoutError:
+            logger.warning("%s: stopping with stanzas that were not sent", self.name)
+        self.send(supervisor, Done(self.name))
+
+    async def _arrived(self, lane: Lane) -> None:
+        """Until the connection has all that goes there: a ping goes the same way behind it."""
+        await self.room(lane, 1)
+        if lane.gone:
+            return
+        connection = lane.connection
+        echo = self._echoes[connection.incarnation] = self.driver.loop.create_future()
+        self.send(connection.address, Ping())
+        await echo
+
+    def on_Pong(self, message: Pong, sender: Any) -> None:
+        echo = self._echoes.pop(message.incarnation, None)
+        if echo is not None and not echo.done():
+            echo.set_result(None)
+
     def exit(self) -> None:
+        for timer in self.timers:
+            timer.stop()
         self._report_orphans()
         for task in self.tasks:
             task.cancel()
+        if hasattr(self, "threads"):
+            self.threads.close()
 
     def facts(self) -> dict[str, Any]:
         return {
             "class": self.spec.reference,
             "handled": self.handled,
             "failed": self.failed,
-            "running": len(self.tasks),
+            "skipped": self.skipped,
+            "overdue": self.overdue,
+            "running": len(self.tasks) + sum(work.job is not None for work in self.works.values()),
             "requests_asked": len(self.asks),
             "waiting_to_be_sent": sum(len(lane.outflow.waiting) for lane in self.lanes.values()),
         }
+
+
+async def _awaited(result: Awaitable[None]) -> None:
+    await result

@@ -6,41 +6,54 @@ there. Plain objects: `actors.host` says when to send what they hold.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from actors.flow import BATCH_BYTES, Inflow, Outflow
+from actors.flow import BATCH, BATCH_BYTES, Inflow, Outflow
 from actors.ledger import HELD_STANZAS
-from actors.messages import Ref
+from actors.messages import AskIq, Ref
 from emp.binding import Call
 from emp.errors import LocalProtocolError
 from emp.events import SendFailed
 from emp.stanza import Stanza
 
+if TYPE_CHECKING:
+    from actors.handling import Handling
+
 
 class Source:
     """A router that gives us stanzas: its batches, until everything in them is handled."""
 
-    __slots__ = ("calls", "done", "inflow", "lanes", "over", "ref", "remaining")
+    __slots__ = (
+        "calls", "done", "finished", "handlings", "inflow", "lanes", "often", "over", "ref",
+        "remaining", "skipped",
+    )  # fmt: skip
 
-    def __init__(self, router: Ref) -> None:
+    def __init__(self, router: Ref, often: int = sys.maxsize) -> None:
+        """often: stanzas that leave our mailbox before the router must hear of it."""
         self.ref = router
+        self.often = often
+        self.finished = 0  # stanzas that have left it, and the router does not know
         self.inflow = Inflow()
         self.calls: dict[int, Call] = {}
+        self.handlings: dict[int, Handling] = {}  # the same calls → all else about them
         self.remaining: dict[int, int] = {}  # batch → actions of it that go on
         self.lanes: dict[int, tuple[Lane, ...]] = {}  # the same batch → where its answers go
         self.over: list[tuple[int, tuple[tuple[Lane, int], ...]]] = []
         self.done: list[int] = []
+        self.skipped: list[tuple[Ref, int, int]] = []  # the router is to be told
 
-    def credit(self) -> tuple[int, tuple[int, ...]] | None:
-        """What to report now: the batch up to which all were taken, and those that are handled.
+    def credit(self) -> tuple[int, tuple[int, ...], int] | None:
+        """What to report now: the batch up to which all were taken, those that are handled, and
+        how many stanzas have left our mailbox since.
 
         A batch whose actions are over is handled when its answers have reached the connections,
         `over` says how far: until then they would be lost with us.
         """
-        credit = self.inflow.credit()
+        credit = self.inflow.all() if self.finished >= self.often else self.inflow.credit()
         if credit is None:
             return None
         # One connection may take long to acknowledge, so any of them may be the next.
@@ -52,7 +65,8 @@ class Source:
                 still.append(entry)
         self.over = still
         done, self.done = tuple(self.done), []
-        return credit, done
+        finished, self.finished = self.finished, 0
+        return credit, done, finished
 
 
 class Sent(NamedTuple):
@@ -69,7 +83,9 @@ class Lane:
 
     __slots__ = (
         "acknowledged",
+        "asks",
         "connection",
+        "gone",
         "outflow",
         "recent",
         "running",
@@ -77,30 +93,59 @@ class Lane:
         "sent",
         "suspect",
         "unsure",
+        "waiters",
     )
 
     def __init__(self, connection: Ref) -> None:
         self.connection = connection
         self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
-        self.running: dict[int, tuple[Source, int]] = {}  # number → whose batch waits for it
+        # number → whose batch waits for it, and what that one calls its action
+        self.running: dict[int, tuple[Source, int, int]] = {}
         self.unsure: deque[Sent] = deque()  # not acknowledged
         self.recent: deque[int] = deque(maxlen=2 * HELD_STANZAS)  # acknowledged: no more is held
         self.sent = self.acknowledged = 0  # entries of the outflow
         self.seen: set[int] = set()
         self.suspect = 0
+        self.asks: deque[tuple[int, AskIq]] = deque()  # entries that go before it, the request
+        # Those who wait until less than so many entries wait to be sent.
+        self.waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self.gone = False
 
     def put(self, number: int, replies: Sequence[Stanza]) -> None:
         """`replies` are what handles the stanza `number`. Many become many entries: a batch has a
         bound."""
         if len(replies) > 1:
-            self.outflow.waiting.extend((None, (reply,)) for reply in replies[:-1])
+            self.add(replies[:-1])
             replies = replies[-1:]
         self.outflow.waiting.append((number, replies))
+
+    def add(self, stanzas: Iterable[Stanza]) -> None:
+        """These are to be sent, and handle nothing."""
+        self.outflow.waiting.extend((None, (stanza,)) for stanza in stanzas)
+
+    def ask(self, ask: AskIq) -> None:
+        """The request goes after all that waits now, and before all that comes later."""
+        self.asks.append((self.sent + len(self.outflow.waiting), ask))
+
+    def withdraw(self, ask: AskIq) -> None:
+        """Nobody waits for an answer any more."""
+        if self.asks:
+            self.asks = deque(entry for entry in self.asks if entry[1] is not ask)
+
+    def wake(self) -> None:
+        """Those who waited for room go on where there is some."""
+        waiters, self.waiters = self.waiters, []
+        for most, waiter in waiters:
+            if len(self.outflow.waiting) >= most and not self.gone:
+                self.waiters.append((most, waiter))
+            elif not waiter.done():
+                waiter.set_result(None)
 
     def next_batch(self, framed: bool) -> tuple[int, tuple[Stanza, ...], tuple[int, ...]] | None:
         """The batch to send now: its number, stanzas, and the numbers that they handle. `framed`
         when it goes to another process."""
-        batch = self.outflow.next_batch(_weight if framed else None)
+        most = self.asks[0][0] - self.sent if self.asks else BATCH
+        batch = self.outflow.next_batch(_weight if framed else None, most)
         if batch is None:
             return None
         number, entries = batch
@@ -121,6 +166,9 @@ class Lane:
         """The connection is gone: nobody waits for anything that goes there. Returns what it has
         not taken, or may not have."""
         self.acknowledged = sys.maxsize
+        self.gone = True
+        self.asks.clear()
+        self.wake()
         name, reason = self.connection.name, "the actor of the connection is gone"
         given = [stanza for sent in self.unsure for stanza in sent.stanzas]
         waiting = [stanza for _, stanzas in self.outflow.waiting for stanza in stanzas]

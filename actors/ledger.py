@@ -39,7 +39,9 @@ class Ledger:
         self._next = 1
         self._handled = 0
         self._bytes = 0.0
-        self._shares: dict[int, float] = {}  # bytes, where not small; known per read, not per stanza
+        self._shares: dict[
+            int, float
+        ] = {}  # bytes, where not small; known per read, not per stanza
 
     def rewind(self, number: int) -> None:
         """The stanzas that come next have the numbers from `number` + 1. What was resumed begins

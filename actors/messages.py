@@ -97,18 +97,27 @@ class StartPlan:
 
 @dataclass(frozen=True, slots=True)
 class StartRouter:
+    """`components` are those of the plan, `spawned` those that came with routes of their own;
+    `workers` is who works already when a router starts anew: it must know all of them before the
+    first stanza comes."""
+
     app: AppRef
     app_name: str
     log_level: str
+    components: tuple[ComponentSpec, ...]
     spawned: tuple[ComponentSpec, ...] = ()
+    workers: tuple[tuple[Ref, ComponentSpec], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StartComponent:
+    """`routed` when routes of the application lead to its class, or did."""
+
     app: AppRef
     app_name: str
     log_level: str
     spec: ComponentSpec
+    routed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +184,12 @@ class DismissComponent:
 
 @dataclass(frozen=True, slots=True)
 class RouteStanzas:
-    """Connection → router. `items` are (sequence number at the connection, stanza)."""
+    """Connection → router. `items` are (sequence number at the connection, stanza); `name` is the
+    connection's in the configuration."""
 
     connection: Ref
     batch: int
+    name: str
     resource: str | None
     is_component: bool
     items: tuple[tuple[int, Stanza], ...]
@@ -242,20 +253,22 @@ class BatchTaken:
     """Receiver → sender of batches: everything up to `batch` was taken, send more.
 
     `taker` is the receiver's incarnation, `incarnation` that of the sender. `done` are batches of
-    which every stanza is handled.
+    which every stanza is handled; `over` is how many stanzas more have left a component's mailbox,
+    because their actions are over.
     """
 
     taker: int
     incarnation: int
     batch: int
     done: tuple[int, ...] = ()
+    over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class RefuseStanzas:
     """Router → connection: nobody handles these. IQ requests get `error` as their answer.
 
-    `bounce` is set where a message also gets the error: it was taken, and then lost in a crash.
+    `bounce` is set where a message also gets the error: somebody would have handled it.
     """
 
     incarnation: int
@@ -460,9 +473,36 @@ class ReconnectConnection:
 
 @dataclass(frozen=True, slots=True)
 class ReloadRoutes:
-    """Ask the supervisor, and the supervisor the router: read the routes anew, and use them from
-    now on if they are right. Answered by `Done` or `Refused`; in the latter case nothing has
-    changed."""
+    """Ask the supervisor, and the supervisor the router: read the application's routes anew, and
+    use them from now on if they are right. The operator gets `RoutesReloaded` or `Refused`; in the
+    latter case nothing has changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesRead:
+    """Router → supervisor: they are right, and this is what they need."""
+
+    routes: int
+    components: tuple[ComponentSpec, ...]
+    connections: tuple[ConnectionSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutesReloaded:
+    """The routes in use are those of the file. `started` are actors that are new, `idle` those that
+    no route leads to any more: they keep running."""
+
+    routes: int
+    started: tuple[str, ...]
+    idle: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UseRoutes:
+    """Supervisor → router: everybody is there, so use what was read, and say `announce`. None: do
+    not, and forget it."""
+
+    announce: RoutesReloaded | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,9 +514,32 @@ class StopSystem:
 
 @dataclass(frozen=True, slots=True)
 class CloseConnection:
-    """Supervisor → connection: take nothing in, wait for what is not handled, close the stream."""
+    """Supervisor → connection: take nothing in, wait for what is not handled, close the stream.
+    With `hold`, it says `ConnectionDrained` in between, and waits that many seconds at most for
+    `ReleaseConnection`: components have something to say when they end."""
 
     grace: float
+    hold: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionDrained:
+    """Connection → supervisor: nothing comes in any more, and what came is handled."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutDownComponent:
+    """Supervisor → component: end in order. Answered by `Done` when everything that it has sent is
+    with the connections; actions at work have `grace` seconds to end before."""
+
+    grace: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseConnection:
+    """Supervisor → connection: the components have ended; close the stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
+from actors.checks import check_component
 from actors.component import Component
 from actors.messages import AppRef, ComponentSpec, ConnectionSpec, StartPlan
 from emp.app import App, reference
 from emp.config import ConnectionSettings
 from emp.errors import ConfigError, RouteError
+from emp.routing.rules import Route
 from emp.tokens import TokenStore
+from emp.views import Views
 
 
 def make_plan(app: App, where: AppRef) -> StartPlan:
-    """One component actor per class in the routes, one connection actor per full JID or domain.
+    """Component actors for each class in the routes, as many as its `pool`, and one connection
+    actor per full JID or domain.
 
     Raises ConfigError when there is nothing to connect, two connections would be the same, a route
-    leads to what is no component, or a file of tokens is not safe.
+    leads to what is no component, a class is declared wrongly, a view does not compile, or a file
+    of tokens is not safe.
     """
-    for route in app.table.routes:
+    connections = _connections(app)
+    _check_components(app.table.routes)
+    Views(app.views).check()
+    for spec in connections:
+        TokenStore(spec.settings.token_file)  # raises where others may read it
+    workers = [
+        component
+        for component in app.components
+        if issubclass(component, Component)
+        for _ in range(component.pool)
+    ]
+    names = unique(worker.__name__ for worker in workers)
+    components = tuple(
+        ComponentSpec(name, reference(worker)) for name, worker in zip(names, workers, strict=True)
+    )
+    return StartPlan(where, app.name, components, connections, app.config.log_level)
+
+
+def _check_components(routes: Iterable[Route]) -> None:
+    by_class: dict[type, list[Route]] = {}
+    for route in routes:
         if not issubclass(route.component, Component):
             raise RouteError(
                 f"{route.component.__qualname__} is not a Component",
@@ -27,17 +52,22 @@ def make_plan(app: App, where: AppRef) -> StartPlan:
                 line=route.line,
                 remedy="derive it from actors.Component",
             )
+        by_class.setdefault(route.component, []).append(route)
+    for component, its_routes in by_class.items():
+        check_component(component, its_routes)
+
+
+def _connections(app: App) -> tuple[ConnectionSpec, ...]:
     if not app.config.connections:
         raise ConfigError(
             "no connection is configured",
             file=app.config.file,
             remedy='add one, for instance [connections.main] with host = "…" and secret = "…"',
         )
-    resources = tuple(
-        dict.fromkeys(route.resource for route in app.table.routes if route.resource is not None)
-    )
     connections = tuple(
-        spec for settings in app.config.connections for spec in _specs(settings, resources)
+        spec
+        for settings in app.config.connections
+        for spec in _specs(settings, _resources(app.table.routes, settings.name))
     )
     seen: dict[tuple[str, str | None], str] = {}
     for spec in connections:
@@ -48,14 +78,18 @@ def make_plan(app: App, where: AppRef) -> StartPlan:
                 file=app.config.file,
             )
         seen[key] = spec.name
-    for spec in connections:
-        TokenStore(spec.settings.token_file)  # raises where others may read it
-    names = _unique(component.__name__ for component in app.components)
-    components = tuple(
-        ComponentSpec(name, reference(component))
-        for name, component in zip(names, app.components, strict=True)
+    return connections
+
+
+def _resources(routes: Iterable[Route], connection: str) -> tuple[str, ...]:
+    """The resources that routes name for this connection."""
+    return tuple(
+        dict.fromkeys(
+            route.resource
+            for route in routes
+            if route.resource is not None and route.connection in (None, connection)
+        )
     )
-    return StartPlan(where, app.name, components, connections, app.config.log_level)
 
 
 def _specs(settings: ConnectionSettings, resources: tuple[str, ...]) -> Iterator[ConnectionSpec]:
@@ -71,11 +105,13 @@ def _specs(settings: ConnectionSettings, resources: tuple[str, ...]) -> Iterator
             yield ConnectionSpec(name, replace(settings, resource=resource), resource)
 
 
-def _unique(names: Iterable[str]) -> list[str]:
-    """The names, numbered where one comes twice."""
-    seen: dict[str, int] = {}
-    unique = []
+def unique(names: Iterable[str], taken: Collection[str] = ()) -> list[str]:
+    """The names, numbered where one comes twice or is taken."""
+    given: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
-    return unique
+        chosen, number = name, 1
+        while chosen in taken or chosen in given:
+            number += 1
+            chosen = f"{name}-{number}"
+        given.append(chosen)
+    return given

@@ -1,21 +1,19 @@
 """The router actor: which stanza goes to which component.
 
-The table is `emp.routing`; what is here is the bookkeeping around it: a crew of workers per
-component class, batches with credit to each of them, and what each has been given and not yet
-handled.
+The table is `emp.routing`; what is here is the bookkeeping around it: `actors.calls` knows what
+each route leads to, `actors.crew` the workers of each component class, and what they have in hand.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping
-from hashlib import blake2b
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from actors.base import BaseActor
-from actors.flow import Inflow, Outflow
+from actors.base import BaseActor, logger
+from actors.calls import Calls
+from actors.crew import FULL, Crew, Item, Worker
+from actors.flow import Inflow
 from actors.messages import (
     ActionCall,
     ActorFailed,
@@ -25,117 +23,40 @@ from actors.messages import (
     DismissComponent,
     IntroduceComponent,
     Ref,
+    Refused,
     RefuseStanzas,
+    ReloadRoutes,
+    RoutesRead,
     RouteStanzas,
     RunActions,
+    SkipStanzas,
     StartRouter,
+    UseRoutes,
 )
+from actors.plan import make_plan
+from actors.seldom import Seldom
 from emp import app as application
 from emp.app import App
 from emp.errors import EmpError, InternalServerError, ServiceUnavailable, StanzaError
+from emp.reload import Reading
 from emp.routing import RouteTable
+from emp.routing.suggest import suggest
 from emp.stanza import Stanza
 
-Item = tuple[Ref, int, Stanza, int, Mapping[str, Any]]
-"""(connection, sequence number there, stanza, call, captures); see `RunActions`."""
+UNROUTED = ServiceUnavailable("no route matches")
+LOST = InternalServerError("the component was lost at work", type="wait")
+
+Numbered = tuple[int, Stanza]
+"""(sequence number at the connection, stanza)"""
 
 
-class Worker:
-    """One component actor: what waits for it, and what it was given and has not handled."""
+class Feed(NamedTuple):
+    """A connection that gives stanzas: what a route may want of it, and its batches."""
 
-    __slots__ = ("given", "known_calls", "outflow", "ref")
-
-    def __init__(self, ref: Ref) -> None:
-        self.ref = ref
-        self.outflow: Outflow[Item] = Outflow()
-        self.given: dict[int, tuple[Item, ...]] = {}
-        self.known_calls: set[int] = set()
-
-
-class Crew:
-    """The workers of one component class. While there is none, its stanzas wait.
-
-    One sender's stanzas stay with one worker, so they are handled in order. Which one depends on
-    the names of sender and workers only: a new router chooses as its predecessor did, but for what
-    that one had pinned, and who comes or goes moves few. `pinned` are senders that have stanzas at
-    another worker from before: they stay there until these are handled.
-    """
-
-    __slots__ = ("orphans", "pinned", "refusal", "workers")
-
-    def __init__(self) -> None:
-        self.workers: list[Worker] = []
-        self.orphans: deque[Item] = deque()
-        self.pinned: dict[str | None, list[Any]] = {}  # sender → [worker, stanzas there]
-        self.refusal: StanzaError | None = None
-
-    def give(self, item: Item) -> None:
-        workers = self.workers
-        if not workers:
-            self.orphans.append(item)
-        elif len(workers) == 1:
-            workers[0].outflow.waiting.append(item)
-        elif (pin := self.pinned.get(item[2].from_text)) is not None:
-            pin[1] += 1
-            pin[0].outflow.waiting.append(item)
-        else:
-            self._choose(item[2].from_text or "").outflow.waiting.append(item)
-
-    def _choose(self, sender: str) -> Worker:
-        return max(self.workers, key=lambda worker: _draw(f"{worker.ref.name} {sender}"))
-
-    def add(self, worker: Worker) -> None:
-        self.workers.append(worker)
-        self._pin()
-        orphans, self.orphans = self.orphans, deque()
-        for item in orphans:
-            self.give(item)
-
-    def lose(self, worker: Worker) -> list[Item]:
-        """Take out a worker. What waited for it goes on; returns what it had been given."""
-        self.workers.remove(worker)
-        self._pin()
-        for item in worker.outflow.waiting:
-            self.give(item)
-        return [item for items in worker.given.values() for item in items]
-
-    def forget(self, connection: int) -> None:
-        """That incarnation of a connection is gone: nobody waits for what it gave."""
-        for queue in (self.orphans, *(worker.outflow.waiting for worker in self.workers)):
-            kept = [item for item in queue if item[0].incarnation != connection]
-            if len(kept) < len(queue):
-                queue.clear()
-                queue.extend(kept)
-        self._pin()
-
-    def _pin(self) -> None:
-        """Before stanzas are distributed anew: who has some where."""
-        self.pinned.clear()
-        for worker in self.workers if len(self.workers) > 1 else ():
-            for item in chain(*worker.given.values(), worker.outflow.waiting):
-                self.pinned.setdefault(item[2].from_text, [worker, 0])[1] += 1
-
-    def done(self, worker: Worker, batches: Iterable[int]) -> None:
-        for batch in batches:
-            items = worker.given.pop(batch, ())
-            if self.pinned:
-                for item in items:
-                    self._unpin(item[2].from_text)
-
-    def _unpin(self, sender: str | None) -> None:
-        pin = self.pinned.get(sender)
-        if pin is not None:
-            pin[1] -= 1
-            if not pin[1]:
-                del self.pinned[sender]
-
-
-def _weight(item: Item) -> int:
-    return len(item[2].to_bytes())
-
-
-def _draw(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()
+    name: str
+    resource: str | None
+    is_component: bool
+    inflow: Inflow
 
 
 class RouterActor(BaseActor):
@@ -146,102 +67,131 @@ class RouterActor(BaseActor):
     def __init__(self) -> None:
         super().__init__()
         self.app: App
-        self.table: RouteTable
-        self.crews: dict[str, Crew] = {}
+        self.read: tuple[Reading, RouteTable] | None = None  # anew, and not in use yet
+        self.calls = Calls()
         self.workers: dict[int, tuple[Crew, Worker]] = {}
-        self.targets: dict[int, tuple[Crew, int]] = {}
-        self.calls: dict[tuple[str, str, tuple[str, ...]], int] = {}
-        self.inflows: dict[int, Inflow] = {}
+        self.feeds: dict[int, Feed] = {}
         self.spawned: list[ComponentSpec] = []
-        self.routed = self.unrouted = self.refused = 0
+        self.log = Seldom()
+        self.routed = self.unrouted = self.refused = self.skipped = self.shed = 0
 
     # ── the table ───────────────────────────────────────────────────────────────────────────────
 
     def on_StartRouter(self, message: StartRouter, sender: Any) -> None:
         self.become(message.app_name, "router", message.log_level)
+        self.source = message.app
         try:
-            config = Path(message.app.config) if message.app.config else None
-            app = application.load(Path(message.app.path), config)
-            self.app = app
+            self.app = application.load(*self._files())
             self.spawned.extend(message.spawned)
-            self._compile()
+            self.calls.use(self._table(self.app))
         except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
-            reason = str(error) if isinstance(error, EmpError) else repr(error)
-            self.send(sender, ActorFailed(self.name, self.incarnation, reason))
+            self.send(sender, ActorFailed(self.name, self.incarnation, _reason(error)))
             return
+        known = {spec.reference for spec in (*message.components, *message.spawned)}
+        for reference, crew in self.calls.crews.items():
+            if reference not in known:  # the file has changed since the application was started
+                crew.refuse(ServiceUnavailable(f"{reference} does not run; emp-admin reload"))
+        for ref, spec in message.workers:
+            self._introduce(ref, spec)
         self.started(sender)
 
-    def _compile(self) -> None:
-        """The table, and what each route leads to, worked out once instead of for every stanza."""
+    def _files(self) -> tuple[Path, Path | None]:
+        return Path(self.source.path), Path(self.source.config) if self.source.config else None
+
+    def _table(self, app: App) -> RouteTable:
+        """Its routes, and after them those of components that were spawned."""
         extra = [
-            (route.xpath, application.resolve(spec.reference, self.app.directory), route.action)
+            (route.xpath, application.resolve(spec.reference, app.directory), route.action)
             for spec in self.spawned
             for route in spec.routes
         ]
-        self.table = application.with_routes(self.app, extra) if extra else self.app.table
-        self.targets = {}
-        for route in self.table.routes:
-            reference = application.reference(route.component)
-            crew = self.crews.setdefault(reference, Crew())
-            key = (reference, route.action, tuple(route.captures))
-            self.targets[route.number] = crew, self.calls.setdefault(key, len(self.calls) + 1)
+        return application.with_routes(app, extra) if extra else app.table
+
+    def on_ReloadRoutes(self, message: ReloadRoutes, sender: Any) -> None:
+        """Read them, and tell the supervisor what they need; they are in use when that is there."""
+        reading = None
+        try:
+            reading = Reading(*self._files())
+            self.read = reading, self._table(reading.app)
+            plan = make_plan(reading.app, self.source)
+        except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
+            if reading is not None:
+                reading.drop()
+            self.send(sender, Refused(_reason(error)))
+            return
+        reading.adopt()
+        routes = len(reading.app.table.routes)
+        self.send(sender, RoutesRead(routes, plan.components, plan.connections))
+
+    def on_UseRoutes(self, message: UseRoutes, sender: Any) -> None:
+        if self.read is None:
+            return
+        (reading, table), self.read = self.read, None
+        if message.announce is None:
+            reading.drop()
+            return
+        self.app = reading.app
+        self.calls.use(table)
+        self.send(sender, message.announce)
 
     # ── stanzas ─────────────────────────────────────────────────────────────────────────────────
 
     def on_RouteStanzas(self, message: RouteStanzas, sender: Any) -> None:
         # Hot path: everything that does not depend on the stanza is outside the loop.
-        connection, match, targets = message.connection, self.table.match, self.targets
-        resource, is_component = message.resource, message.is_component
-        unrouted: list[int] = []
-        refused: dict[int, tuple[StanzaError, list[int]]] = {}
+        connection, (table, targets) = message.connection, self.calls.switch
+        match = table.match
+        name, resource, is_component = message.name, message.resource, message.is_component
+        unrouted: list[Numbered] = []
+        refused: dict[int, tuple[Crew, StanzaError, list[int]]] = {}
         touched: dict[int, Crew] = {}
         for number, stanza in message.items:
-            found = match(stanza, resource, is_component)
+            found = match(stanza, resource, is_component, name)
             if found is None:
-                unrouted.append(number)
+                unrouted.append((number, stanza))
                 continue
             crew, call = targets[found.route.number]
-            if crew.refusal is not None and not crew.workers:
-                refused.setdefault(id(crew), (crew.refusal, []))[1].append(number)
+            if crew.selective and (error := crew.objection(stanza)) is not None:
+                refused.setdefault(id(crew), (crew, error, []))[2].append(number)
                 continue
             crew.give((connection, number, stanza, call, found.captures))
             touched[id(crew)] = crew
         self.routed += len(message.items) - len(unrouted)
         for crew in touched.values():
-            self._flush(crew)
+            for worker in crew.workers:
+                if worker.outflow.waiting:
+                    self._feed(crew, worker)
         if unrouted:
-            self.unrouted += len(unrouted)
-            self._refuse(connection, unrouted, ServiceUnavailable("no route matches"))
-        for error, numbers in refused.values():
-            self._refuse(connection, numbers, error, bounce=True)
-        self._credit(connection, message.batch)
+            self._refuse_unrouted(connection, unrouted)
+        for crew, error, numbers in refused.values():
+            self._turn_away(connection, numbers, crew, error)
+        self._credit(message)
 
-    def _credit(self, connection: Ref, batch: int) -> None:
-        inflow = self.inflows.get(connection.incarnation)
-        if inflow is None:
-            inflow = self.inflows[connection.incarnation] = Inflow()
-        inflow.take(batch)
-        credit = inflow.credit()
+    def _credit(self, message: RouteStanzas) -> None:
+        connection = message.connection
+        feed = self.feeds.get(connection.incarnation)
+        if feed is None:
+            feed = Feed(message.name, message.resource, message.is_component, Inflow())
+            self.feeds[connection.incarnation] = feed
+        feed.inflow.take(message.batch)
+        credit = feed.inflow.credit()
         if credit is not None:
             taken = BatchTaken(self.incarnation, connection.incarnation, credit)
             self.send(connection.address, taken)
 
     def _flush(self, crew: Crew) -> None:
         for worker in crew.workers:
-            weight = None if self.embedded else _weight
-            while (batch := worker.outflow.next_batch(weight)) is not None:
-                number, items = batch
-                worker.given[number] = items
-                news = {item[3] for item in items} - worker.known_calls
-                calls: list[ActionCall] = []
-                if news:
-                    worker.known_calls |= news
-                    calls = [
-                        ActionCall(call, *key[1:])
-                        for key, call in self.calls.items()
-                        if call in news
-                    ]
-                self.send(worker.ref.address, RunActions(self.ref, number, items, tuple(calls)))
+            self._feed(crew, worker)
+
+    def _feed(self, crew: Crew, worker: Worker) -> None:
+        weight = None if self.embedded else _weight
+        waiting, known = worker.outflow.waiting, worker.known_calls
+        while waiting and (batch := worker.next_batch(crew.mailbox, weight)) is not None:
+            number, items = batch
+            calls: tuple[ActionCall, ...] = ()
+            if news := {item[3] for item in items} - known:
+                known |= news
+                calls = self.calls.told(news)
+            self.send(worker.ref.address, RunActions(self.ref, number, items, calls))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
         found = self.workers.get(message.taker)
@@ -249,8 +199,64 @@ class RouterActor(BaseActor):
             return
         crew, worker = found
         worker.outflow.taken(message.batch)
+        worker.load -= message.over
         crew.done(worker, message.done)
-        self._flush(crew)
+        self._feed(crew, worker)
+
+    def on_SkipStanzas(self, message: SkipStanzas, sender: Any) -> None:
+        found = self.workers.get(message.sender)
+        if found is None or message.incarnation != self.incarnation:
+            return  # they were refused when the worker was lost, or a new router has them
+        skipped = {(connection.incarnation, number) for connection, number, _ in message.items}
+        crew, worker = found
+        touched: dict[int, Crew] = {}
+        for item in crew.take_back(worker, skipped):
+            if (next_crew := self._pass_on(item)) is not None:
+                touched[id(next_crew)] = next_crew
+        for each in touched.values():
+            self._flush(each)
+
+    def _pass_on(self, item: Item) -> Crew | None:
+        """Give a stanza to the next route that matches, behind that which it came by. Returns the
+        crew that has got it."""
+        connection, number, stanza, before, _ = item
+        self.skipped += 1
+        feed = self.feeds.get(connection.incarnation)
+        if feed is None:
+            return None  # its connection is gone
+        found = self.calls.behind(before, stanza, feed.name, feed.resource, feed.is_component)
+        if found is None:
+            self._refuse_unrouted(connection, [(number, stanza)])
+            return None
+        crew, call, captures = found
+        if crew.selective and (error := crew.objection(stanza)) is not None:
+            self._turn_away(connection, [number], crew, error)
+            return None
+        crew.give((connection, number, stanza, call, captures))
+        return crew
+
+    # ── what nobody handles ─────────────────────────────────────────────────────────────────────
+
+    def _refuse_unrouted(self, connection: Ref, items: list[Numbered]) -> None:
+        self.unrouted += len(items)
+        now = self.driver.loop.time()
+        for _, stanza in items:
+            # Presences come to everybody, wanted or not.
+            if stanza.kind != "presence" and self.log.may(_shape(stanza), now):
+                route = suggest(stanza)
+                if self.log.may(route, now):
+                    logger.info("no route matches a stanza; this one would:\n%s", route)
+        self._refuse(connection, [number for number, _ in items], UNROUTED)
+
+    def _turn_away(
+        self, connection: Ref, numbers: list[int], crew: Crew, error: StanzaError
+    ) -> None:
+        if error is FULL:
+            self.shed += len(numbers)
+            if self.log.may(id(crew), self.driver.loop.time()):
+                text = "%s: a mailbox with %d stanzas is full, and more are refused: %s"
+                logger.warning(text, crew.name, crew.mailbox, error.text)
+        self._refuse(connection, numbers, error, bounce=True)
 
     def _refuse(
         self, connection: Ref, numbers: list[int], error: StanzaError, bounce: bool = False
@@ -259,65 +265,72 @@ class RouterActor(BaseActor):
         refusal = RefuseStanzas(connection.incarnation, tuple(numbers), error, bounce)
         self.send(connection.address, refusal)
 
+    def _refuse_items(self, items: Iterable[Item], error: StanzaError) -> None:
+        by_connection: dict[int, tuple[Ref, list[int]]] = {}
+        for connection, number, *_ in items:
+            by_connection.setdefault(connection.incarnation, (connection, []))[1].append(number)
+        for connection, numbers in by_connection.values():
+            self._refuse(connection, numbers, error, bounce=True)
+
     # ── who is there ────────────────────────────────────────────────────────────────────────────
 
     def on_IntroduceComponent(self, message: IntroduceComponent, sender: Any) -> None:
         spec = message.spec
         if spec.routes and spec not in self.spawned:  # a restart brings them again
             self.spawned.append(spec)
-            self._compile()
-        crew = self.crews.setdefault(spec.reference, Crew())
-        crew.refusal = None
-        worker = Worker(message.ref)
-        self.workers[message.ref.incarnation] = crew, worker
+            self.calls.use(self._table(self.app))
+        self._introduce(message.ref, spec)
+
+    def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
+        if ref.incarnation in self.workers:
+            return
+        crew = self.calls.crew(spec.reference)
+        crew.refuse(None)
+        worker = Worker(ref)
+        self.workers[ref.incarnation] = crew, worker
         crew.add(worker)
         self._flush(crew)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
-        if self.inflows.pop(message.incarnation, None) is not None:
-            for crew in self.crews.values():
+        if self.feeds.pop(message.incarnation, None) is not None:
+            for crew in self.calls.crews.values():
                 crew.forget(message.incarnation)
         found = self.workers.pop(message.incarnation, None)
         if found is None:
             return
         crew, worker = found
-        error = InternalServerError("the component was lost at work", type="wait")
         # The connections know which of them are handled all the same.
-        self._refuse_items(crew.lose(worker), error, bounce=True)
+        self._refuse_items(crew.lose(worker), LOST)
         self._flush(crew)
 
     def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:
         spec = message.spec
         if spec in self.spawned:
             self.spawned.remove(spec)
-            self._compile()
-        if not message.last:
-            return
-        crew = self.crews.setdefault(spec.reference, Crew())
-        crew.refusal = ServiceUnavailable(f"{spec.name} is stopped")
-        orphans, crew.orphans = crew.orphans, deque()
-        self._refuse_items(orphans, crew.refusal, bounce=True)
-
-    def _refuse_items(self, items: Iterable[Item], error: StanzaError, bounce: bool) -> None:
-        by_connection: dict[int, tuple[Ref, list[int]]] = {}
-        for connection, number, *_ in items:
-            by_connection.setdefault(connection.incarnation, (connection, []))[1].append(number)
-        for connection, numbers in by_connection.values():
-            self._refuse(connection, numbers, error, bounce)
+            self.calls.use(self._table(self.app))
+        if message.last:
+            error = ServiceUnavailable(f"{spec.name} is stopped")
+            self._refuse_items(self.calls.crew(spec.reference).refuse(error), error)
 
     def facts(self) -> dict[str, Any]:
         return {
-            "routes": len(self.table.routes),
+            "routes": len(self.calls.switch.table.routes),
             "routed": self.routed,
             "unrouted": self.unrouted,
             "refused": self.refused,
-            "crews": {
-                reference: {
-                    "workers": [worker.ref.name for worker in crew.workers],
-                    "not_confirmed": sum(len(i) for w in crew.workers for i in w.given.values()),
-                    "waiting": len(crew.orphans)
-                    + sum(len(worker.outflow.waiting) for worker in crew.workers),
-                }
-                for reference, crew in self.crews.items()
-            },
+            "shed": self.shed,
+            "skipped": self.skipped,
+            "crews": {reference: crew.facts() for reference, crew in self.calls.crews.items()},
         }
+
+
+def _shape(stanza: Stanza) -> tuple[str | None, ...]:
+    return stanza.kind, stanza.type, stanza.payload_name
+
+
+def _weight(item: Item) -> int:
+    return len(item[2].to_bytes())
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, EmpError) else repr(error)

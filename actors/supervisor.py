@@ -1,280 +1,63 @@
-"""The supervisor: starts what the plan says, restarts what dies, and knows how everybody is.
+"""The supervisor: knows how everybody is, and does what operators ask for.
 
-The router starts first, then the components, then the connections, so that no stanza comes in
-before somebody can take it. Whoever dies is replaced, at once the first time and with growing
-pauses when it keeps dying; the others are told which incarnation is gone and where the new one
-lives.
+How the actors start, and what happens when one dies, is in `actors.family`.
 """
 
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from thespian.actors import Actor, ActorAddress, ActorExitRequest
+from thespian.actors import ActorAddress, ActorExitRequest
 
-from actors import rundir
-from actors.backoff import backoff
-from actors.base import BaseActor, logger
 from actors.child import Child
-from actors.connection import ConnectionActor
-from actors.host import ComponentActor
+from actors.family import Family
 from actors.messages import (
-    ActorFailed,
     ActorInspected,
     ActorList,
-    ActorLost,
     ActorRow,
-    ActorStarted,
     CloseConnection,
-    ComponentSpec,
     ConnectionChanged,
-    ConnectionNews,
     ConnectionProgressed,
-    ConnectionSpec,
-    DismissComponent,
     Done,
-    Event,
     Events,
     GetEvents,
     InspectActor,
-    IntroduceComponent,
-    IntroduceRouter,
     ListActors,
-    Ping,
-    Pong,
     ReconnectConnection,
-    Ref,
     Refused,
+    ReloadRoutes,
+    RoutesRead,
+    RoutesReloaded,
+    ShutDownComponent,
     SpawnComponent,
-    StartComponent,
-    StartConnection,
-    StartPlan,
-    StartRouter,
     StopActor,
-    StopSystem,
+    UseRoutes,
 )
-from actors.router import RouterActor
-from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
-
-EVENTS_KEPT = 1000
-"""Events that can be asked for. Whoever asks less often than this many events misses some."""
-
-EVENTS_OF_CONNECTION = 20
-"""Events kept more for each connection: twice what it takes to come up."""
-
-HEARTBEAT = 2.0
-"""Seconds between questions whether an actor is there."""
+from actors.reload import Reload, differing
 
 INSPECTION = 60.0
 """Seconds after which nobody waits for the answer to an inspection any more."""
 
-EXIT_GRACE = 2.0
-"""Seconds that exiting actors get before the system goes on without waiting for them."""
-
 CLOSE_GRACE = 5.0
 """Seconds in which a connection that is stopped alone finishes what is on its books."""
 
-CLASSES: dict[str, type[Actor]] = {
-    "router": RouterActor,
-    "component": ComponentActor,
-    "connection": ConnectionActor,
-}
+
+RELOAD_SECONDS = 8.0
+"""Seconds in which routes must have been read and new components started: ten thousand routes take
+three, and an operator is waiting."""
 
 
-class SupervisorActor(BaseActor):
-    """The parent of all the other actors."""
-
-    kind = "supervisor"
-    forks_children: ClassVar[bool] = True
-    """In multiproc: it holds no connection and no thread, so forking is safe, quick, and shares
-    memory (`actors.systems.process`)."""
+class SupervisorActor(Family):
+    """The parent of all the other actors, and the one that `emp-admin` talks to."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.plan: StartPlan
-        self.children: dict[str, Child] = {}
-        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self.inspections: dict[int, ActorAddress] = {}
-        self.stopping: ActorAddress | None = None
-        self._told: tuple[ComponentSpec, ...] = ()
-        self._connecting = False
-        self._number = 0
+        self.reload: Reload | None = None
         self._token = 0
-
-    # ── starting ────────────────────────────────────────────────────────────────────────────────
-
-    def on_StartPlan(self, message: StartPlan, sender: ActorAddress) -> None:
-        self.plan = message
-        kept = EVENTS_KEPT + EVENTS_OF_CONNECTION * len(message.connections)
-        self.events = deque(self.events, maxlen=kept)
-        self.become(message.app_name, "supervisor", message.log_level)
-        self._add("router", "router", None)
-        for spec in message.components:
-            self._add(spec.name, "component", spec)
-        self.driver.loop.call_later(HEARTBEAT, self._beat)
-        self.send(sender, Done("started"))
-
-    def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
-        child = self.children[name] = Child(name, kind, spec)
-        self._start(child)
-        return child
-
-    def _start(self, child: Child) -> None:
-        plan, spec = self.plan, child.spec
-        router = self.children["router"].ref if child.kind != "router" else None
-        child.born = time.monotonic()
-        child.enter("starting")
-        message: StartRouter | StartComponent | StartConnection
-        if isinstance(spec, ComponentSpec):
-            message = StartComponent(plan.app, plan.app_name, plan.log_level, spec)
-        elif isinstance(spec, ConnectionSpec):
-            if router is None:  # the router is starting too; it brings its connections up
-                return
-            message = StartConnection(plan.app_name, plan.log_level, spec, router)
-        else:
-            spawned = tuple(spec for spec in self._specs() if spec.routes)
-            message = StartRouter(plan.app, plan.app_name, plan.log_level, spawned)
-            self._told = (*plan.components, *spawned)
-        try:
-            child.address = self.createActor(CLASSES[child.kind])
-        except Exception:  # noqa: BLE001 - no memory or no process left: that may pass
-            logger.exception("cannot start %s %s", child.kind, child.name)
-            self._died(child)
-            return
-        self.send(child.address, message)
-
-    def _specs(self) -> list[ComponentSpec]:
-        specs = [child.spec for child in self.children.values()]
-        return [spec for spec in specs if isinstance(spec, ComponentSpec)]
-
-    def on_ActorStarted(self, message: ActorStarted, sender: ActorAddress) -> None:
-        child = self.children.get(message.ref.name)
-        if child is None or child.stopping or child.address != message.ref.address:
-            return  # the last word of one that is gone
-        child.ref, child.pid, child.proven = message.ref, message.pid, True
-        child.heard, child.pinged = time.monotonic(), False
-        if child.kind != "connection":
-            child.enter("running")
-            self._event("started", child.name)
-        if child.kind == "router":
-            self._router_started(message.ref)
-        elif isinstance(child.spec, ComponentSpec):
-            self._introduce(child.ref, child.spec)
-            self._tell_how_it_is(child)
-            self._answer(child, Done(child.name))
-        self._start_connections()
-
-    def _router_started(self, router: Ref) -> None:
-        for child in list(self.children.values()):
-            if isinstance(child.spec, ComponentSpec) and child.ref is not None:
-                self._introduce(child.ref, child.spec)
-        specs = self._specs()
-        references = {spec.reference for spec in specs}
-        for spec in self._told:  # who went while the router was away
-            if spec not in specs:
-                last = spec.reference not in references
-                self.send(router.address, DismissComponent(spec, last))
-        for child in list(self.children.values()):  # when all is ready for their stanzas
-            if child.kind == "connection" and child.address is not None:
-                self.send(child.address, IntroduceRouter(router))
-            elif child.kind == "connection" and self.stopping is None:
-                self._start(child)
-
-    def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
-        router = self.children["router"].ref
-        if router is not None:
-            self.send(router.address, IntroduceComponent(ref, spec))
-
-    def _start_connections(self) -> None:
-        """Once everybody who takes stanzas is there."""
-        takers = [child for child in self.children.values() if child.kind != "connection"]
-        if self._connecting or self.stopping or any(child.ref is None for child in takers):
-            return
-        self._connecting = True
-        self._event("ready", "components")
-        for spec in self.plan.connections:
-            self._add(spec.name, "connection", spec)
-
-    # ── dying ───────────────────────────────────────────────────────────────────────────────────
-
-    def on_ActorFailed(self, message: ActorFailed, sender: ActorAddress) -> None:
-        child = self.children.get(message.name)
-        if child is None:
-            return
-        if child.proven:  # it has worked before: what keeps it from working may pass
-            logger.error("%s: %s", child.name, message.message)
-            if child.address is not None:
-                self.send(child.address, ActorExitRequest())
-            return
-        child.stopping = True
-        child.enter("failed", message.message)
-        if child.waiters:  # an operator's wish that can't be fulfilled: only he needs to know
-            self._answer(child, Refused(message.message))
-        else:
-            self._event("failed", child.name, message.message)
-        if child.address is not None:
-            self.send(child.address, ActorExitRequest())
-
-    def on_ChildActorExited(self, message: Any, sender: ActorAddress) -> None:
-        # It can come twice, or for a child that was replaced: then no child has the address.
-        for child in list(self.children.values()):
-            if child.address is not None and child.address == message.childAddress:
-                self._exited(child)
-                return
-
-    def _exited(self, child: Child) -> None:
-        if child.news is not None and not isinstance(child.news, Disconnected):
-            self._spread(child, Disconnected(child.name, "its actor is gone", final=False))
-        child.news = None
-        lost, child.ref, child.address, child.pid = child.ref, None, None, 0
-        if lost is not None:
-            for other in self._living():
-                self._tell(other, ActorLost(lost.name, lost.incarnation))
-        if self.exiting:
-            return  # with them all: nobody is left to be told
-        if self.stopping is not None:
-            self._stopped_when_empty()
-        elif child.stopping:
-            self._gone(child)
-        else:
-            self._died(child)
-
-    def _gone(self, child: Child) -> None:
-        """It stopped because it was to, or because it can't do its work."""
-        if child.state != "failed":
-            self._event("stopped", child.name)
-        if child.kind != "router":
-            del self.children[child.name]
-        if isinstance(child.spec, ComponentSpec):
-            self._dismiss(child.spec)
-        self._answer(child, Done(child.name))
-        self._start_connections()  # they may have waited for it
-
-    def _dismiss(self, spec: ComponentSpec) -> None:
-        router = self.children["router"].ref
-        if router is not None:
-            last = all(other.reference != spec.reference for other in self._specs())
-            self.send(router.address, DismissComponent(spec, last))
-
-    def _died(self, child: Child) -> None:
-        alive = child.died()
-        delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
-        child.enter("restarting", f"it died after {alive:.1f} s")
-        logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
-        self._event("died", child.name, f"restarting in {delay:.2f} s")
-        self.driver.loop.call_later(delay, self._restart, child)
-
-    def _restart(self, child: Child) -> None:
-        living = child.address is not None  # a new router may have started it before its time
-        if self.stopping is None and self.children.get(child.name) is child and not living:
-            self._start(child)
-
-    def on_PoisonMessage(self, message: Any, sender: ActorAddress) -> None:
-        logger.error("a message could not be delivered: %s", type(message.poisonMessage).__name__)
 
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
@@ -289,50 +72,6 @@ class SupervisorActor(BaseActor):
         self._event(message.state, message.name, message.detail, message.retry_in, message.remedy)
         if message.event is not None:
             self._spread(child, message.event)
-
-    def _spread(self, connection: Child, news: ConnectionEvent) -> None:
-        """Tell the components what happened to a connection."""
-        connection.news = news
-        if connection.ref is not None:
-            for component in self._living("component"):
-                self._tell(component, ConnectionNews(connection.ref, news))
-
-    def _tell_how_it_is(self, component: Child) -> None:
-        """A component that starts when connections are up already hears of them."""
-        for child in self._living("connection"):
-            news = child.news
-            if isinstance(news, Resumed):  # to who is new, every session is
-                news = Connected(news.connection, news.jid)
-            if news is not None and child.ref is not None:
-                self._tell(component, ConnectionNews(child.ref, news))
-
-    def _event(
-        self,
-        kind: str,
-        name: str,
-        detail: str = "",
-        seconds: float | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        self._number += 1
-        self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
-
-    def _beat(self) -> None:
-        """Ask who has answered the last time: questions don't pile up at one that is hung. Who has
-        died without a word is found here: of two that die at once, Thespian may notice one."""
-        for child in list(self.children.values()):
-            if child.ref is not None and rundir.born(child.pid) is None:
-                self._exited(child)
-            if child.ref is not None and not child.pinged:
-                child.pinged = True
-                self.send(child.ref.address, Ping())
-        if not self.exiting:
-            self.driver.loop.call_later(HEARTBEAT, self._beat)
-
-    def on_Pong(self, message: Pong, sender: ActorAddress) -> None:
-        child = self.children.get(message.name)
-        if child is not None and child.ref and child.ref.incarnation == message.incarnation:
-            child.heard, child.pinged = time.monotonic(), False
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────
 
@@ -395,7 +134,7 @@ class SupervisorActor(BaseActor):
             reason = f"there is an actor {spec.name!r} already"
             self.send(sender, Refused(reason, "choose another with --name"))
             return
-        self._add(spec.name, "component", spec).waiters.append(sender)
+        self._add(spec.name, "component", spec).waiters.append(partial(self.send, sender))
 
     def on_StopActor(self, message: StopActor, sender: ActorAddress) -> None:
         child = self.children.get(message.name)
@@ -404,14 +143,20 @@ class SupervisorActor(BaseActor):
         elif child is None or child.kind == "router":
             reason = f"{message.name} can't be stopped alone"
             self.send(sender, Refused(reason, "stop the whole system: emp-admin stop"))
-        elif child.address is None:  # between two lives
-            child.waiters.append(sender)
+        else:
+            child.waiters.append(partial(self.send, sender))
+            self._stop(child)
+
+    def _stop(self, child: Child) -> None:
+        child.stopping = True
+        if child.address is None:  # between two lives
             self._gone(child)
         else:
-            child.stopping = True
-            child.waiters.append(sender)
-            closing = child.kind == "connection"
-            stop = CloseConnection(CLOSE_GRACE) if closing else ActorExitRequest()
+            stop: object = ActorExitRequest()
+            if child.kind == "connection":
+                stop = CloseConnection(CLOSE_GRACE)
+            elif child.ref is not None:
+                stop = ShutDownComponent(CLOSE_GRACE)
             self.send(child.address, stop)
 
     def on_ReconnectConnection(self, message: ReconnectConnection, sender: ActorAddress) -> None:
@@ -426,56 +171,75 @@ class SupervisorActor(BaseActor):
             self._tell(child, message)
             self.send(sender, Done(child.name))
 
+    def on_ReloadRoutes(self, message: ReloadRoutes, sender: ActorAddress) -> None:
+        router = self.children["router"]
+        if self.stopping is not None or router.ref is None:
+            self.send(sender, Refused("the router does not run now", "try again"))
+        elif self.reload is not None:
+            self.send(sender, Refused("the routes are being reloaded already", "try again"))
+        else:
+            self.reload = Reload(sender)
+            self.send(router.ref.address, message)
+            late = Refused(f"the routes could not be reloaded within {RELOAD_SECONDS:g} s")
+            self.driver.loop.call_later(RELOAD_SECONDS, self._give_up, self.reload, late)
+
+    def on_RoutesRead(self, message: RoutesRead, sender: ActorAddress) -> None:
+        """The router has found no mistake in them: start the components that are new."""
+        reload = self.reload
+        if reload is None:
+            self.send(sender, UseRoutes(None))
+        elif (problem := differing(self.plan.connections, message.connections)) is not None:
+            self._give_up(reload, problem)
+        else:
+            reload.begin(message, self._specs(), {self.name, *self.children})
+            self.routed |= {spec.reference for spec in message.components}
+            for spec in reload.starting:
+                heard = partial(self._heard, reload)
+                self._add(spec.name, "component", spec).waiters.append(heard)
+            self._use_routes(reload)
+
+    def _heard(self, reload: Reload, answer: Done | Refused) -> None:
+        """A component has started, or will not."""
+        if isinstance(answer, Refused):
+            self._give_up(reload, answer)
+        elif self.reload is reload:
+            reload.left -= 1
+            self._use_routes(reload)
+
+    def _use_routes(self, reload: Reload) -> None:
+        router = self.children["router"].ref
+        if not reload.left and router is not None:
+            self.send(router.address, UseRoutes(reload.announce))
+
+    def on_RoutesReloaded(self, message: RoutesReloaded, sender: ActorAddress) -> None:
+        reload, self.reload = self.reload, None
+        if reload is not None:
+            components = (*self.plan.components, *reload.starting)
+            self.plan = replace(self.plan, components=components)
+            self._event("reloaded", "router", f"{message.routes} routes")
+            self.send(reload.asker, message)
+
+    def on_Refused(self, message: Refused, sender: ActorAddress) -> None:
+        """The router has found mistakes in the routes."""
+        if self.reload is not None:
+            self._give_up(self.reload, message)
+
+    def _give_up(self, reload: Reload, reason: Refused) -> None:
+        if self.reload is not reload:
+            return
+        self.reload = None
+        router = self.children["router"].ref
+        if router is not None:
+            self.send(router.address, UseRoutes(None))
+        for spec in reload.starting:
+            child = self.children.get(spec.name)
+            if child is not None:
+                child.waiters.clear()
+                self._stop(child)
+        self.send(reload.asker, reason)
+
     def on_Done(self, message: Done, sender: ActorAddress) -> None:
-        """A connection has said good-bye."""
+        """A connection has said good-bye, or a component has ended."""
         child = self.children.get(message.detail)
         if child is not None and child.address is not None:
             self.send(child.address, ActorExitRequest())
-
-    def _answer(self, child: Child, answer: Done | Refused) -> None:
-        waiters, child.waiters = child.waiters, []
-        for waiter in waiters:
-            self.send(waiter, answer)
-
-    # ── stopping ────────────────────────────────────────────────────────────────────────────────
-
-    def on_StopSystem(self, message: StopSystem, sender: ActorAddress) -> None:
-        """Connections first, then those whom they feed."""
-        again = self.stopping is not None
-        self.stopping = sender
-        if again:
-            return
-        for child in self._living("connection"):
-            self._tell(child, CloseConnection(message.grace))
-        self.driver.loop.call_later(message.grace + EXIT_GRACE, self._exit_all)
-        self._stopped_when_empty()
-
-    def _stopped_when_empty(self) -> None:
-        if not self._living("connection"):
-            self._exit_all()
-        if not self._living():
-            self._say_stopped()
-
-    def _exit_all(self) -> None:
-        living = list(self._living())
-        for child in living:
-            if not child.stopping:
-                child.stopping = True
-                self._tell(child, ActorExitRequest())
-        if living:
-            self.driver.loop.call_later(EXIT_GRACE, self._say_stopped)
-
-    def _say_stopped(self) -> None:
-        if self.stopping is not None:
-            self.send(self.stopping, Done("stopped"))
-
-    def _tell(self, child: Child, message: object) -> None:
-        if child.address is not None:
-            self.send(child.address, message)
-
-    def _living(self, kind: str | None = None) -> Iterable[Child]:
-        return [
-            child
-            for child in self.children.values()
-            if child.address is not None and kind in (None, child.kind)
-        ]

@@ -7,18 +7,20 @@
                      as they are
     None             an empty result for an IQ request, nothing for anything else
 
-Raising is answering too: a `StanzaError` is the error reply.
+What a view has rendered is one of these. Raising is answering too: a `StanzaError` is the error
+reply. Anything else is a mistake of the action's author, and is told to him.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from lxml import etree
 
 from emp.errors import LocalProtocolError, StanzaError
 from emp.stanza import Iq, Message, Stanza
+from emp.xml import Renderable
 
 
 def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
@@ -36,16 +38,52 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
     items = list(result) if isinstance(result, (list, tuple)) else [result]
     if not items:
         return answers(request, None)
-    if all(isinstance(item, Stanza) for item in items):
-        return items if _answered(request, items) else [*items, *answers(request, None)]
+    stanzas = [item for item in items if isinstance(item, Stanza)]
+    if len(stanzas) == len(items):
+        return stanzas if _answered(request, stanzas) else [*stanzas, *answers(request, None)]
     for item in items:
-        if not (isinstance(item, etree._Element) or hasattr(item, "to_xml")):
-            raise TypeError(f"the action returned {type(item).__name__}, which is no answer")
+        if not _means_something(item):
+            raise TypeError(_meaningless(item, item is not result))
+    if stanzas:
+        raise TypeError(
+            "the action returned stanzas and payloads in one list, which is no answer: return one"
+            " sort, and send the stanzas with self.send()"
+        )
     if isinstance(request, Iq):
         return (request.result(*items),) if request.is_request else ()
     if isinstance(request, Message):
         return (request.reply(None, *items),)
     raise TypeError(f"the action returned a payload, which is no answer to <{request.kind}/>")
+
+
+_REMEDIES: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
+    ((BaseException,), "raise it"),
+    ((type,), "return an object of that class"),
+    ((str,), "join the texts, or return messages"),
+    ((bytes,), "decode it to return text"),
+    ((int, float), "return str(…) for the text of a reply"),
+    ((Mapping,), "build an element of it, with emp.xml.E or a view"),
+    ((Iterable,), "return list(…)"),
+)
+_POSSIBLE: Final = (
+    "an action returns text, an element, an object with to_xml(), a stanza, a list of these,"
+    " or None"
+)
+
+
+def _means_something(item: object) -> bool:
+    if isinstance(item, (Stanza, etree._Element)):
+        return True
+    # A class has to_xml as well, and an error is raised.
+    return isinstance(item, Renderable) and not isinstance(item, (type, BaseException))
+
+
+def _meaningless(item: object, in_list: bool) -> str:
+    """What to say of an item that is neither stanza nor payload."""
+    name = f"the class {item.__name__}" if isinstance(item, type) else type(item).__name__
+    where = f"a list with {name}" if in_list else name
+    remedy = next((text for classes, text in _REMEDIES if isinstance(item, classes)), _POSSIBLE)
+    return f"the action returned {where}, which is no answer: {remedy}"
 
 
 def _answered(request: Stanza, items: list[Stanza]) -> bool:

@@ -3,8 +3,9 @@
     hack.py                       one file with `routes` and components; emp.toml beside it
     hack/  emp.toml hack.py       the same in a folder of its own
     myapp/ config/emp.toml        the full layout: routes in config/router.py,
-           config/router.py       components in app/components/
-           app/components/*.py
+           config/router.py       components in app/components/, views in app/views/
+           app/components/*.py    (in the layouts above: in views/)
+           app/views/*.xml
 
 Every process loads the application for itself, so nothing in it needs to pickle. What is wrong in
 it is a `ConfigError` with the file and line of the user's code, never a traceback.
@@ -17,25 +18,39 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TypeAlias
 
 from emp import config as configuration
-from emp.binding import bind
+from emp.binding import bind, check_defaults
 from emp.config import Config
-from emp.errors import ConfigError
-from emp.routing import Routes, RouteTable, compile_routes
+from emp.errors import ConfigError, RouteError
+from emp.routing import Route, Routes, RouteTable, compile_routes
 
-TAKEN = {"emp", "actors", "lxml", "thespian", "click", "dns", "jinja2"} | sys.stdlib_module_names - {"test"}
+TAKEN = {
+    "emp",
+    "actors",
+    "lxml",
+    "thespian",
+    "click",
+    "dns",
+    "jinja2",
+} | sys.stdlib_module_names - {"test"}
 """Top-level names that an application must not have: they would hide the framework, what it stands
 on, or the standard library."""
+
+Read: TypeAlias = Callable[[Path, Path], ModuleType]
+"""(file, folder of the application) → its module."""
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A loaded application. `components` are its classes in the order of their first route."""
+    """A loaded application. `components` are its classes in the order of their first route;
+    `views` is the folder of its views, which need not exist."""
 
     name: str
     directory: Path
@@ -43,6 +58,7 @@ class App:
     routes: Routes
     table: RouteTable
     components: tuple[type, ...]
+    views: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +69,7 @@ class Layout:
     directory: Path
     config_file: Path
     module_file: Path | None
+    views: Path
 
 
 def find(path: Path, config_file: Path | None = None) -> Layout:
@@ -62,20 +79,23 @@ def find(path: Path, config_file: Path | None = None) -> Layout:
     """
     path = path.resolve()
     if path.suffix == ".py" and path.is_file():
-        return Layout(path.stem, path.parent, config_file or path.parent / "emp.toml", path)
+        home = path.parent
+        return Layout(path.stem, home, config_file or home / "emp.toml", path, home / "views")
     if not path.is_dir():
         raise ConfigError(
             f"there is no application at {path}", remedy="give a folder or a .py file"
         )
     if (path / "config" / "emp.toml").is_file() or (path / "config" / "router.py").is_file():
         chosen = config_file or path / "config" / "emp.toml"
-        return Layout(path.name, path, chosen, path / "config" / "router.py")
-    return Layout(path.name, path, config_file or path / "emp.toml", None)
+        module_file = path / "config" / "router.py"
+        return Layout(path.name, path, chosen, module_file, path / "app" / "views")
+    return Layout(path.name, path, config_file or path / "emp.toml", None, path / "views")
 
 
-def load(path: Path, config_file: Path | None = None) -> App:
+def load(path: Path, config_file: Path | None = None, read: Read | None = None) -> App:
     """Load the configuration, the components and the routes of the application at `path`.
 
+    `read` makes a module of the routes' file; by default it is imported, once in each process.
     Raises ConfigError (RouteError for routes), with the place in the user's files.
     """
     layout = find(path, config_file)
@@ -95,10 +115,10 @@ def load(path: Path, config_file: Path | None = None) -> App:
             remedy='name it: [app] module = "FILE.py"',
         )
     name = config.app_name or layout.name
-    routes = _routes(_import(module_file, layout.directory), module_file)
-    table = _compiled(routes)
+    routes = _routes((read or import_file)(module_file, layout.directory), module_file)
+    table = _compiled(routes, config)
     components = tuple(dict.fromkeys(route.component for route in table.routes))
-    return App(name, layout.directory, config, routes, table, components)
+    return App(name, layout.directory, config, routes, table, components, layout.views)
 
 
 def with_routes(app: App, extra: Iterable[tuple[str, type, str]]) -> RouteTable:
@@ -110,14 +130,42 @@ def with_routes(app: App, extra: Iterable[tuple[str, type, str]]) -> RouteTable:
     routes.declarations.extend(app.routes.declarations)
     for xpath, component, action in extra:
         routes.route(xpath).to(component, action)
-    return _compiled(routes)
+    return _compiled(routes, app.config)
 
 
-def _compiled(routes: Routes) -> RouteTable:
-    table = compile_routes(routes)
-    for route in table.routes:
-        bind(getattr(route.component, route.action), route.captures, route.source)
-    return table
+def _compiled(routes: Routes, config: Config) -> RouteTable:
+    bound: set[object] = set()
+
+    def check(route: Route) -> None:
+        _check_connection(route, config)
+        action = getattr(route.component, route.action)
+        # Thousands of routes may lead to one action, and to bind it takes longer than the rest.
+        alike = (action, tuple(route.captures), route.payload)
+        if not route.defaults and alike in bound:
+            return
+        check_defaults(action, route.defaults, route.source)
+        bind(
+            action,
+            route.captures,
+            route.source,
+            defaults=route.defaults,
+            payload=route.payload,
+        )
+        if not route.defaults:
+            bound.add(alike)
+
+    return compile_routes(routes, check)
+
+
+def _check_connection(route: Route, config: Config) -> None:
+    names = [settings.name for settings in config.connections]
+    if route.connection is None or route.connection in names:
+        return
+    near = difflib.get_close_matches(route.connection, names, 1)
+    raise RouteError(
+        f"{config.file} has no [connections.{route.connection}]",
+        remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(names) or 'none'}",
+    )
 
 
 def reference(component: type) -> str:
@@ -163,7 +211,7 @@ def _search(directory: Path) -> None:
         sys.path.insert(0, str(directory))
 
 
-def _import(file: Path, directory: Path) -> ModuleType:
+def import_file(file: Path, directory: Path) -> ModuleType:
     """Import `file` under its name below `directory`, once in each process."""
     _search(directory)
     name = ".".join(file.relative_to(directory).with_suffix("").parts)
@@ -175,14 +223,21 @@ def _import(file: Path, directory: Path) -> ModuleType:
         raise ConfigError("cannot be loaded as Python", file=file)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        execute(partial(spec.loader.exec_module, module), directory)
     except ConfigError:
         del sys.modules[name]
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
-        del sys.modules[name]
-        raise _fault(error, directory) from None
     return module
+
+
+def execute(code: Callable[[], object], directory: Path) -> None:
+    """Run code of the application in `directory`. Raises ConfigError with the place of a fault."""
+    try:
+        code()
+    except ConfigError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's module may raise anything
+        raise _fault(error, directory) from None
 
 
 def _fault(error: BaseException, directory: Path) -> ConfigError:

@@ -2,7 +2,8 @@
 
     EmpError
     ├ ConfigError              what the user configured is wrong; says file, line and remedy
-    │ └ RouteError             … in the routes file
+    │ ├ RouteError             … in the routes file
+    │ └ ViewError              … in a view
     ├ JIDError                 not a valid address (also a ValueError)
     ├ LocalProtocolError       our caller is wrong: this may not be sent
     │ └ StanzasTooLarge        … because the peer has said so
@@ -88,6 +89,10 @@ class ConfigError(EmpError):
 
 class RouteError(ConfigError):
     """A route that cannot work: bad XPath, unknown action, duplicate."""
+
+
+class ViewError(ConfigError):
+    """A view that is not there, cannot be compiled, or has not given XML."""
 
 
 class JIDError(EmpError, ValueError):

@@ -116,10 +116,9 @@ def twin(element: etree._Element) -> etree._Element:
     return result
 
 
-class DocumentParser:
-    """A parser for one text after the other."""
-
-    __slots__ = ("_dictionary", "_options", "_parser")
+class DocumentParser(threading.local):
+    """A parser for one text after the other. Each thread that uses it has one of its own: what is
+    wrong with a text is read from the parser afterwards, and must not be another text's."""
 
     def __init__(self, **options: Any) -> None:
         """options: of etree.XMLParser."""

@@ -1,20 +1,25 @@
-"""What messages, presences and IQs share: a thin view on an element or on its wire bytes.
+"""What messages, presences and IQs share: a thin view on an element or on its wire text.
 
 A stanza has two representations, each made from the other when it is asked for, and then kept:
 
 - the *tree*: an lxml element in jabber:client, whatever the stream it came by;
-- the *wire bytes*: its serialisation without xmlns on the top element, so that the same bytes fit
-  into client streams and component streams, whose default namespaces differ.
+- the *wire text*: its serialisation without xmlns on the top element, so that the same text fits
+  into client streams and component streams, whose default namespaces differ. As str, because most
+  stanzas are made by formatting text, or cut out of one, and leave in batches that are encoded
+  once.
 
 Its *envelope* (type, id, from, to) stands in slots of its own, read from the tree once, because
 router and connections look at it several times for each stanza and an lxml attribute costs ten
-times as much as a slot.
+times as much as a slot. So do its *contents*: payload name, thread and body, which is all that most
+stanzas are ever asked for. Who makes a stanza from text says what they are, and they go with it to
+other processes, so that no tree is made for them.
 
 The classes to use are in emp.stanza.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
 from lxml import etree
@@ -22,7 +27,17 @@ from lxml import etree
 from emp import ns
 from emp.errors import LocalProtocolError, StanzaError
 from emp.jid import JID
-from emp.wire import NOTHING, THREAD, Contents, compose, parse_any, parse_neutral, render
+from emp.wire import (
+    BODY,
+    LANG,
+    THREAD,
+    Contents,
+    compose,
+    parse_any,
+    parse_neutral,
+    render,
+    text_of,
+)
 from emp.xml import Element, serialize
 
 Kind = Literal["message", "presence", "iq"]
@@ -30,9 +45,7 @@ Address = JID | str | None
 
 _CLIENT_PREFIX: Final = f"{{{ns.CLIENT}}}"
 _CLIENT_PREFIX_LENGTH: Final = len(_CLIENT_PREFIX)
-_BODY: Final = f"{_CLIENT_PREFIX}body"
 _ERROR: Final = f"{_CLIENT_PREFIX}error"
-_LANG: Final = f"{{{ns.XML}}}lang"
 # Any, because the stubs of lxml do not know that the prefix may be None.
 _NSMAP: Final[Any] = {None: ns.CLIENT}
 
@@ -52,10 +65,10 @@ class Slots:
     plain slot costs a quarter of what a property would.
     """
 
-    __slots__ = ("_contents", "_id", "_shared", "_tree", "_wire", "from_text", "to_text", "type")
+    __slots__ = ("_contents", "_id", "_shared", "_text", "_tree", "from_text", "to_text", "type")
 
     _tree: Element | None  # None: not parsed yet
-    _wire: bytes | None  # None: not serialised yet, or changed since
+    _text: str | None  # None: not serialised yet, or changed since
     _contents: Contents | None  # None: not looked at yet, or changed since
     _shared: bool  # somebody else may change the tree at any time: remember nothing
     _id: str | object | None  # UNREAD until asked for: that of most messages never is
@@ -100,7 +113,7 @@ class Stanza(Slots):
         get = element.get
         self = _new(Slots)
         self._tree = element
-        self._wire = self._contents = None
+        self._text = self._contents = None
         self._shared = False
         self._id = UNREAD
         self.type = get("type") or cls._default_type
@@ -119,7 +132,7 @@ class Stanza(Slots):
         element, fits = parse_any(wire)
         stanza = Stanza.from_element(element)
         if fits:
-            _force(stanza, "_wire", wire)
+            _force(stanza, "_text", wire.decode())
         return stanza
 
     # -- the two representations ------------------------------------------------------------------
@@ -129,7 +142,7 @@ class Stanza(Slots):
         """The element, for reading: who changes it must take .xml instead."""
         tree = self._tree
         if tree is None:
-            tree = parse_neutral(cast(bytes, self._wire))
+            tree = parse_neutral(cast(str, self._text).encode())
             _force(self, "_tree", tree)
         return tree
 
@@ -149,19 +162,21 @@ class Stanza(Slots):
 
         LocalProtocolError if the tree holds what XMPP does not have.
         """
-        wire = self._wire
-        if wire is None:
-            wire = serialize(cast(Element, self._tree)).encode()
-            if self._shared:
-                self._read_again()
-            else:
-                _force(self, "_wire", wire)
-        return wire
+        return (self._text or self._written()).encode()
+
+    def _written(self) -> str:
+        """The wire text of a stanza that has none yet."""
+        text = serialize(cast(Element, self._tree))
+        if self._shared:
+            self._read_again()
+        else:
+            _force(self, "_text", text)
+        return text
 
     def _changeable(self) -> Element:
         """The tree, about to be changed."""
         tree = self.tree
-        _force(self, "_wire", None)
+        _force(self, "_text", None)
         _force(self, "_contents", None)
         return tree
 
@@ -222,11 +237,11 @@ class Stanza(Slots):
     @property
     def lang(self) -> str | None:
         """xml:lang of the stanza itself. Assignable."""
-        return self.tree.get(_LANG)
+        return self.tree.get(LANG)
 
     @lang.setter
     def lang(self, value: str | None) -> None:
-        _set_attribute(self._changeable(), _LANG, value)
+        _set_attribute(self._changeable(), LANG, value)
 
     @property
     def is_request(self) -> bool:
@@ -253,34 +268,25 @@ class Stanza(Slots):
         return isinstance(tag, str) and tag[:_CLIENT_PREFIX_LENGTH] != _CLIENT_PREFIX
 
     def _look(self) -> Contents:
-        """Payload name and thread in one pass over the children: router and reply need them."""
+        """All contents in one pass over the children: router, action and reply need them."""
         tree = self.tree
-        contents = NOTHING
-        # Most messages have a body and nothing else: an iterator costs more than an index.
-        if len(tree) != 1 or tree[0].tag != _BODY:
-            name = thread = None
-            for child in tree:
-                tag = child.tag
-                if tag == THREAD and thread is None:
-                    thread = child.text or ""
-                if name is None and self._is_payload(tag):
-                    name = tag
-            contents = name, thread
+        name = thread = body = None
+        for child in tree:
+            tag = child.tag
+            if tag == BODY and body is None:
+                body = text_of(tree, BODY)
+            elif tag == THREAD and thread is None:
+                thread = child.text or ""
+            if name is None and self._is_payload(tag):
+                name = tag
+        contents = name, thread, body
         if not self._shared:
             _force(self, "_contents", contents)
         return contents
 
     def _child_text(self, name: str) -> str | None:
         """Text of the child in jabber:client; that without xml:lang first (RFC 6121 §5.2.3)."""
-        tag = _CLIENT_PREFIX + name
-        found: str | None = None
-        for child in self.tree:
-            if child.tag == tag:
-                if not child.keys() or child.get(_LANG) is None:
-                    return child.text or ""
-                if found is None:
-                    found = child.text or ""
-        return found
+        return text_of(self.tree, _CLIENT_PREFIX + name)
 
     def _set_child_text(self, name: str, value: str | None) -> None:
         """One child with the text in place of all of that name; None: no such child."""
@@ -335,13 +341,19 @@ class Stanza(Slots):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        wire = self.to_bytes()
-        contents = self._contents
-        if contents is None and self._tree is not None:
-            contents = self._look()  # cheap here, a parse there
+        text = self._text or self._written()
+        contents = self._contents or self._look()  # cheap here, a parse there
         return _restore, (
-            type(self), wire, contents, self.type, self.id, self.from_text, self.to_text
+            type(self), text, contents, self.type, self.id, self.from_text, self.to_text
         )  # fmt: skip
+
+
+def wire_texts(stanzas: Iterable[Stanza]) -> list[str]:
+    """The wire text of each: to_bytes() for many, without a call for those that have it already.
+
+    LocalProtocolError as to_bytes().
+    """
+    return [each._text or each._written() for each in stanzas]
 
 
 def address_text(value: Address) -> str | None:
@@ -374,14 +386,14 @@ def built(
 ) -> _S:
     """A stanza made as text; inner is XML already, contents is what _look() would find in it."""
     shown = None if type == cls._default_type else type
-    wire = compose(cls.kind, shown, id, from_text, to_text, lang, inner)
-    return _restore(cls, wire, contents, type, id, from_text, to_text)
+    text = compose(cls.kind, shown, id, from_text, to_text, lang, inner)
+    return _restore(cls, text, contents, type, id, from_text, to_text)
 
 
 def _restore(
     cls: type[_S],
-    wire: bytes,
-    contents: Contents | None,
+    text: str,
+    contents: Contents,
     type: str,
     id: str | None,
     from_text: str | None,
@@ -389,7 +401,7 @@ def _restore(
 ) -> _S:
     self = _new(Slots)
     self._tree = None
-    self._wire = wire
+    self._text = text
     self._contents = contents
     self._shared = False
     self._id = id

@@ -1,4 +1,4 @@
-"""Wire bytes of stanzas: the pieces from which they are put together as text.
+"""Wire form of stanzas: the pieces from which it is put together as text.
 
 A stanza built as text costs a tenth of one built as a tree. All that goes into it comes through
 escape() or serialize(), so the text is always one well-formed element.
@@ -15,11 +15,13 @@ from emp import ns
 from emp.errors import RemoteProtocolError
 from emp.xml import Element, Payload, as_element, escape, escape_text, inheriting, parse, serialize
 
+BODY: Final = f"{{{ns.CLIENT}}}body"
 THREAD: Final = f"{{{ns.CLIENT}}}thread"
+LANG: Final = f"{{{ns.XML}}}lang"
 
-# Name of the payload (Clark, None without payload), text of the thread (None without thread).
-Contents = tuple[str | None, str | None]
-NOTHING: Final[Contents] = (None, None)
+# Name of the payload (Clark), text of the thread, text of the body; each None where there is none.
+Contents = tuple[str | None, str | None, str | None]
+NOTHING: Final[Contents] = (None, None, None)
 
 # 96 bits: nobody guesses the id of a request to answer it in another's name (RFC 6120 §8.1.3).
 ID_BYTES: Final = 12
@@ -73,9 +75,12 @@ def texts(**children: str | None) -> str:
 
 
 def render(
-    payloads: Iterable[Payload], is_payload: Callable[[Any], bool], thread: str | None = None
+    payloads: Iterable[Payload],
+    is_payload: Callable[[Any], bool],
+    thread: str | None = None,
+    body: str | None = None,
 ) -> tuple[str, Contents]:
-    """Payloads as text, and the Contents of a stanza that holds them and the thread.
+    """Payloads as text, and the Contents of a stanza that holds them, the thread and the body.
 
     A payload without a namespace gets jabber:client, as in emp.xml.build. is_payload tells by the
     tag which children count as the payload. LocalProtocolError for what cannot be XML.
@@ -84,7 +89,21 @@ def render(
     name: Any = next((element.tag for element in elements if is_payload(element.tag)), None)
     if thread is None:
         thread = next((element.text or "" for element in elements if element.tag == THREAD), None)
-    return "".join([serialize(element) for element in elements]), (name, thread)
+    if body is None:
+        body = text_of(elements, BODY)
+    return "".join([serialize(element) for element in elements]), (name, thread, body)
+
+
+def text_of(children: Iterable[Element], tag: str) -> str | None:
+    """Text of the child of that name; that without xml:lang first (RFC 6121 §5.2.3)."""
+    found: str | None = None
+    for child in children:
+        if child.tag == tag:
+            if not child.keys() or child.get(LANG) is None:
+                return child.text or ""
+            if found is None:
+                found = child.text or ""
+    return found
 
 
 def compose(
@@ -95,8 +114,8 @@ def compose(
     to_text: str | None,
     lang: str | None,
     inner: str,
-) -> bytes:
-    """The wire bytes. inner is XML already; None leaves an attribute out."""
+) -> str:
+    """The wire text. inner is XML already; None leaves an attribute out."""
     head = f"<{kind}"
     if type is not None:
         head = f'{head} type="{escape(type)}"'
@@ -108,4 +127,4 @@ def compose(
         head = f'{head} to="{escape(to_text)}"'
     if lang is not None:
         head = f'{head} xml:lang="{escape(lang)}"'
-    return (f"{head}>{inner}</{kind}>" if inner else f"{head}/>").encode()
+    return f"{head}>{inner}</{kind}>" if inner else f"{head}/>"

@@ -34,6 +34,7 @@ def admin(context: click.Context, app: str | None) -> None:
       emp-admin inspect hack
       emp-admin spawn hack:Hackity            one more worker
       emp-admin spawn extra:Logger --route '/message' --action log
+      emp-admin reload                        use the routes as their file is now
       emp-admin reconnect main                connect now, or anew
       emp-admin stop Hackity-2                stop one actor
       emp-admin stop                          stop the application
@@ -181,6 +182,30 @@ def _numbered(base: str) -> Any:
 
 
 @admin.command()
+@JSON
+@click.pass_obj
+def reload(app: str | None, as_json: bool) -> None:
+    """Read the routes' file anew and use it from now on.
+
+    Stanzas that are on their way are handled as before, and none is lost. When anything is wrong
+    with the routes or the configuration, all mistakes are shown and nothing changes. Components
+    that are new are started. Classes that run already stay as they are: new code in them, and other
+    connections, need a restart.
+    """
+    answer = _ask(app, {"command": "reload"})
+    if as_json:
+        click.echo(json.dumps(answer))
+        return
+    count = answer["routes"]
+    click.echo("1 route is in use" if count == 1 else f"{count} routes are in use")
+    if answer["started"]:
+        click.echo(f"started: {', '.join(answer['started'])}")
+    if answer["idle"]:
+        names = ", ".join(answer["idle"])
+        click.echo(f"no route leads to them any more, and they keep running: {names}")
+
+
+@admin.command()
 @click.argument("connection")
 @JSON
 @click.pass_obj
@@ -237,6 +262,12 @@ def _ask(name: str | None, command: dict[str, Any]) -> dict[str, Any]:
     run = _choose(name)
     try:
         answer = control.request(run.socket, command)
+    except control.BusyError as error:
+        raise EmpError(
+            f"{run.app}-{run.pid} is busy: {error}, because an action computes or blocks. "
+            "Make it `async def` or blocking = True, or run with --system multiproc; "
+            f"`py-spy dump --pid {run.pid}` shows which"
+        ) from None
     except TimeoutError:
         raise EmpError(f"{run.app}-{run.pid} does not answer: is it hung?") from None
     except OSError as error:

@@ -16,6 +16,7 @@ from actors import boot as booting
 from actors import rundir
 from actors.boot import Boot, Report
 from actors.commands.output import FAILED, completion_script, run_command
+from actors.commands.routes import routes
 from actors.commands.say import say
 from actors.commands.server import server
 from actors.messages import AppRef
@@ -40,6 +41,7 @@ def emp() -> None:
       emp start hack.py --system multiproc
       emp say foo@localhost hello      talk to it, as a user of the development server
       emp check apps/hack              is everything right? connect to nothing
+      emp routes apps/hack             which stanza goes where, and why
       emp-admin ps                     what runs, and how it is
     """
 
@@ -215,6 +217,7 @@ def completion(shell: str) -> None:
     click.echo(completion_script(emp, "emp", shell))
 
 
+emp.add_command(routes)
 emp.add_command(server)
 emp.add_command(say)
 

@@ -68,7 +68,8 @@ class FrameTooLargeError(Exception):
     """Our own message exceeds `LARGEST_FRAME`."""
 
 
-def _derive(key: bytes, purpose: bytes, *parts: bytes) -> bytes:
+def derive(key: bytes, purpose: bytes, *parts: bytes) -> bytes:
+    """32 bytes that depend on all of it. Only the last of `parts` may be of any length."""
     # All parts but the last have a fixed length, so that no two lists give the same input.
     return blake2b(b"".join(parts), key=key, person=purpose, digest_size=32).digest()
 
@@ -93,7 +94,7 @@ class Sealer:
         if self._process != os.getpid() or len(self._destinations) >= LARGEST_TABLE:
             self._renew()
         cipher, counter = self._destinations.get(destination) or (
-            ChaCha20Poly1305(_derive(self._key, b"emp message", self._session, destination)),
+            ChaCha20Poly1305(derive(self._key, b"emp message", self._session, destination)),
             0,
         )
         counter += 1
@@ -140,7 +141,7 @@ class Opener:
         return plaintext, sender.counters.add(counter)
 
     def _cipher(self, session: bytes) -> ChaCha20Poly1305:
-        return ChaCha20Poly1305(_derive(self._key, b"emp message", session, self._address))
+        return ChaCha20Poly1305(derive(self._key, b"emp message", session, self._address))
 
     def _forget_senders(self, now: int) -> None:
         # Whoever was silent for so long: its repeated frames are refused for their age.
@@ -196,7 +197,7 @@ def answer(key: bytes, verdict: bytes, frame: bytes) -> bytes:
     """The frame that answers a message. `verdict`: `TAKEN` or `SPOILED`; `frame`: the message's
     frame without its length."""
     # Header and tag identify the frame: the header is unique, and the tag is of all the rest.
-    mac = _derive(key, b"emp answer", verdict, frame[: HEADER.size], frame[-TAG_BYTES:])[:TAG_BYTES]
+    mac = derive(key, b"emp answer", verdict, frame[: HEADER.size], frame[-TAG_BYTES:])[:TAG_BYTES]
     return LENGTH.pack(SMALLEST_FRAME) + verdict + mac
 
 

@@ -38,8 +38,9 @@ from typing import Any, Final
 
 from thespian.system import multiprocCommon, utilis
 
-# Imported before Thespian replaces Python's logging in an actor's process: see there.
-import actors.logs  # noqa: F401
+# Imported before Thespian replaces Python's logging in an actor's process: see the first.
+import actors.logs
+import actors.systems.loop  # noqa: F401
 
 PR_SET_PDEATHSIG: Final = 1
 

@@ -7,10 +7,12 @@ nothing can fall back to it. All processes of the multiproc system import it bef
 
 from __future__ import annotations
 
+import os
 import pickle
 import socket
 from contextlib import suppress
 from datetime import timedelta
+from functools import lru_cache
 from logging import ERROR, WARNING
 from typing import Any, Final, NoReturn, cast
 
@@ -40,6 +42,7 @@ from actors.systems.frames import (
     check_answer,
     is_answer,
 )
+from actors.systems.waiting import SELECTORS, wake
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -58,6 +61,10 @@ it is whole, it shows who sent it."""
 MOST_PENDING: Final = 400
 """Messages on their way at once, to all receivers together. Upstream's 20 let one receiver that
 hangs silence its senders; each receiver costs a descriptor: it must stay well below 1,024."""
+
+
+KNOWN_ADDRESSES: Final = 1024
+"""Addresses that are kept, instead of made anew for each message that has them."""
 
 
 class LoopbackAddress(TCPv4ActorAddress):
@@ -93,6 +100,7 @@ ReceiveEnvelope.identify = _identify_envelope
 
 upstream.ReceiveBuffer = FrameBuffer
 upstream.serializer = _NoPickle
+upstream.selectors = SELECTORS
 upstream.TCPv4ActorAddress = LoopbackAddress
 upstream.MAX_INCOMING_SOCKET_PERIOD = LONGEST_RECEIPT
 asyncTransportBase.MAX_PENDING_TRANSMITS = MOST_PENDING
@@ -126,17 +134,17 @@ class SealedTransport(upstream.TCPTransport):
     `SealedCopy`; `args` are upstream's."""
 
     def __init__(self, init: SealedInit | SealedEndpoint | SealedCopy, *args: Any) -> None:
-        self._key = init.key
+        self.key = init.key
         self._sealer = Sealer(init.key)
         super().__init__(init, *args)
-        self._opener = Opener(init.key, _name_of(self.myAddress))
+        self._opener = Opener(init.key, name_of(self.myAddress))
 
     def prepEndpoint(self, assignedLocalAddr: Any, capabilities: Any) -> SealedEndpoint:
         endpoint = super().prepEndpoint(assignedLocalAddr, capabilities)
-        return SealedEndpoint(self._key, *endpoint.args)
+        return SealedEndpoint(self.key, *endpoint.args)
 
     def external_transport_clone(self) -> SealedTransport:
-        return SealedTransport(SealedCopy(self._key), self._adminAddr, self.txOnly, False)
+        return SealedTransport(SealedCopy(self.key), self._adminAddr, self.txOnly, False)
 
     def close(self) -> None:
         """Close all sockets. Upstream leaves that to the garbage collector."""
@@ -149,11 +157,25 @@ class SealedTransport(upstream.TCPTransport):
         if "socket" in self.__dict__:
             self.socket.close()
 
+    # Whoever calls these from inside of the loop in which Thespian waits has something new for it.
+
+    def scheduleTransmit(self, *args: Any, **options: Any) -> None:
+        super().scheduleTransmit(*args, **options)
+        wake()
+
+    def addWakeup(self, *args: Any) -> None:
+        super().addWakeup(*args)
+        wake()
+
+    def abort_run(self, *args: Any, **options: Any) -> None:
+        super().abort_run(*args, **options)
+        wake()
+
     # Sending
 
     def serializer(self, intent: Any) -> bytes:
         plaintext = pickle.dumps((self.myAddress, intent.message), pickle.HIGHEST_PROTOCOL)
-        return self._sealer.seal(_name_of(intent.targetAddr), plaintext)
+        return self._sealer.seal(name_of(intent.targetAddr), plaintext)
 
     def _check_XMIT_4_done(self, intent: Any, received: bytes) -> bool:
         # Waiting for an answer. The peer may have sent a message of its own at the same moment.
@@ -165,7 +187,7 @@ class SealedTransport(upstream.TCPTransport):
                     return True
                 frame, intent.extraRead = intent.ackbuf.completed()
                 if is_answer(frame):
-                    taken = check_answer(self._key, frame, intent.serMsg[LENGTH.size :])
+                    taken = check_answer(self.key, frame, intent.serMsg[LENGTH.size :])
                     intent.result = SendStatus.Sent if taken else SendStatus.BadPacket
                     intent.stage = self._XMITStepFinishCleanup
                     break
@@ -241,9 +263,9 @@ class SealedTransport(upstream.TCPTransport):
             sender, message = pickle.loads(plaintext)  # noqa: S301
         except Exception as error:  # unpickling runs any constructor: it may raise anything
             thesplog("a message cannot be unpickled: %r", error, level=ERROR)
-            _reply(connection, answer(self._key, SPOILED, frame))
+            _reply(connection, answer(self.key, SPOILED, frame))
             raise FrameRefusedError("cannot be unpickled") from error
-        _reply(connection, answer(self._key, TAKEN, frame))
+        _reply(connection, answer(self.key, TAKEN, frame))
         if new:
             envelope = ReceiveEnvelope(sender, message)
             self._processReceivedEnvelope(envelope, has_exclusive_flag=exclusive)
@@ -252,9 +274,21 @@ class SealedTransport(upstream.TCPTransport):
         return cast(ActorAddress, sender)
 
 
-def _name_of(address: ActorAddress) -> bytes:
+def name_of(address: ActorAddress) -> bytes:
+    """The name of an address in seals."""
     host, port = address.addressDetails.sockname
     return f"{host}:{port}".encode()
+
+
+@lru_cache(KNOWN_ADDRESSES)
+def address_of(name: bytes) -> ActorAddress:
+    """The address that has this name."""
+    _, _, port = name.decode().rpartition(":")
+    return ActorAddress(LoopbackAddress(None, int(port)))
+
+
+# Thespian teaches them to compare with the children of the process that they are in.
+os.register_at_fork(after_in_child=address_of.cache_clear)
 
 
 def _size(incoming: Any) -> int:

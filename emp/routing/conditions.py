@@ -31,10 +31,14 @@ from emp import ns
 from emp.errors import FORBIDDEN_CHARACTERS, JIDError, RouteError
 from emp.jid import JID
 from emp.routing import regex
-from emp.routing.functions import bare, full
-from emp.routing.xpath import quote
+from emp.routing.functions import bare, full, is_normal
+from emp.routing.glance import glance
+from emp.routing.keys import Fact, Key, Source, Term, string_value
+from emp.routing.literals import demanded
+from emp.routing.syntax import quote
 from emp.stanza import Stanza
-from emp.xml import Element
+from emp.wire import BODY
+from emp.xml import clark
 
 Check: TypeAlias = Callable[[Stanza], bool]
 Wanted: TypeAlias = str | JID | re.Pattern[str]
@@ -55,14 +59,16 @@ DEFAULT_TYPE: Final[Mapping[str, str]] = {"message": "normal", "presence": "avai
 class Condition:
     """One condition on a stanza.
 
-    xpath: the same as a predicate, without brackets; check: the same in Python, None where
-    `index` says all; index: (field, value) with field "type" or "sender", which the route table
-    finds by key instead of by checking.
+    xpath: the same as a predicate, without brackets; check: the same in Python; key: what the
+    index can look it up by, None if it cannot; others: other keys that would do; payload: what
+    meets it has a payload for certain.
     """
 
     xpath: str
-    check: Check | None
-    index: tuple[str, str] | None = None
+    check: Check
+    key: Key | None = None
+    others: tuple[Key, ...] = ()
+    payload: bool = False
 
 
 def condition(field: str, wanted: object, kind: str | None) -> Condition:
@@ -82,32 +88,6 @@ def condition(field: str, wanted: object, kind: str | None) -> Condition:
         )
     _refuse_forbidden(field, wanted)
     return _TEXTS[field](field, wanted, kind)
-
-
-def attribute_condition(name: str, value: str, kind: str | None) -> Condition | None:
-    """The condition for the XPath `@name='value'`, None where only XPath itself is exact: for
-    attributes outside the envelope, and where the envelope has a default for the absent."""
-    slot = _SLOTS.get(name)
-    if slot is None or not value or (name == "type" and value in _defaults(kind).values()):
-        return None
-    index = ("type", value) if name == "type" else None
-    return Condition(f"@{name}={quote(value)}", None if index else _equals(slot, value), index)
-
-
-def child_condition(xpath: str, tag: str) -> Condition:
-    """The condition for a predicate that asks for a child, [body]. tag: its Clark name."""
-    return Condition(xpath, _any_child(tag, lambda child: True))
-
-
-def _any_child(tag: str, matches: Callable[[Element], bool]) -> Check:
-    def check(stanza: Stanza) -> bool:
-        # Hot path: iterchildren(tag) takes 1.6 times as long, and any() would add a generator.
-        for child in stanza.tree:  # noqa: SIM110
-            if child.tag == tag and matches(child):
-                return True
-        return False
-
-    return check
 
 
 _SLOTS: Final = {"type": "type", "id": "id", "from": "from_text", "to": "to_text"}
@@ -143,7 +123,7 @@ def _type(field: str, wanted: str, kind: str | None) -> Condition:
             remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}",
         )
     xpath = _or_absent(f"@type={quote(wanted)}", kind, lambda default: default == wanted)
-    return Condition(xpath, None, ("type", wanted))
+    return Condition(xpath, equals("type", wanted), _key(_TYPE, wanted, exact=True))
 
 
 def _type_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
@@ -171,23 +151,24 @@ def _address(field: str, wanted: str, kind: str | None) -> Condition:
     slot = _SLOTS[attribute]
     if wanted.startswith("@"):
         xpath = f"jid:local(@{attribute}) and jid:domain(@{attribute})={quote(jid.domain)}"
-        return Condition(xpath, _user_of(slot, jid.domain))
+        key = _key(Source(Fact.DOMAIN, (), attribute), jid.domain)
+        return Condition(xpath, _user_of(slot, jid.domain), key)
     name = str(jid.bare)
+    source = Source(Fact.BARE, (), attribute)
     if jid.is_bare:
         xpath = f"jid:bare(@{attribute})={quote(name)}"
-        if field == "from_":
-            return Condition(xpath, None, ("sender", name))
-        return Condition(xpath, _has_bare(slot, name))
+        return Condition(xpath, _has_bare(slot, name), _key(source, name, exact=True))
     xpath = f"jid:full(@{attribute})={quote(str(jid))}"
-    index = ("sender", name) if field == "from_" else None
-    return Condition(xpath, _has_full(slot, str(jid)), index)
+    return Condition(xpath, _has_full(slot, str(jid)), _key(source, name))
 
 
 def _has_bare(slot: str, wanted: str) -> Check:
     def check(stanza: Stanza) -> bool:
         text: str | None = getattr(stanza, slot)
-        # Most texts are normalised, and then no JID has to be made.
-        return text is not None and (text.partition("/")[0] == wanted or bare(text) == wanted)
+        if text is None:
+            return False
+        name = text.partition("/")[0]
+        return name == wanted or (not is_normal(name) and bare(name) == wanted)
 
     return check
 
@@ -211,12 +192,14 @@ def _user_of(slot: str, domain: str) -> Check:
     return check
 
 
-def _equals(slot: str, wanted: str) -> Check:
+def equals(slot: str, wanted: str) -> Check:
+    """A check that a slot of the stanza has the value."""
     return lambda stanza: getattr(stanza, slot) == wanted
 
 
 def _id(field: str, wanted: str, kind: str | None) -> Condition:
-    return Condition(f"@id={quote(wanted)}", _equals("id", wanted))
+    key = _key(Source(Fact.ATTRIBUTE, (), "id"), wanted, exact=True)
+    return Condition(f"@id={quote(wanted)}", equals("id", wanted), key)
 
 
 def _attribute_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
@@ -225,6 +208,7 @@ def _attribute_pattern(field: str, wanted: re.Pattern[str], kind: str | None) ->
     return Condition(
         f"@{attribute}[{_re_test(wanted)}]",
         lambda stanza: regex.found(wanted, getattr(stanza, slot)),
+        pattern_key(wanted, (), attribute),
     )
 
 
@@ -237,28 +221,59 @@ def _re_test(pattern: re.Pattern[str]) -> str:
 
 
 def _child(field: str, wanted: str, kind: str | None) -> Condition:
-    return _of_child(field, f".={quote(wanted)}", kind, lambda text: text == wanted)
+    key = _key(Source(Fact.TEXT, (_tag(field),)), wanted)
+    return _of_child(field, f".={quote(wanted)}", kind, lambda text: text == wanted, key)
 
 
 def _child_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
-    return _of_child(field, _re_test(wanted), kind, lambda text: regex.found(wanted, text))
+    key = pattern_key(wanted, (_tag(field),)) or _key(Source(Fact.CHILD, (_tag(field),)), "")
+    return _of_child(field, _re_test(wanted), kind, lambda text: regex.found(wanted, text), key)
 
 
 def _of_child(
-    field: str, xpath: str, kind: str | None, matches: Callable[[str], bool]
+    field: str, xpath: str, kind: str | None, matches: Callable[[str], bool], key: Key
 ) -> Condition:
     if kind not in ("message", None):
         raise RouteError(f"{field}= is for messages, not for {kind}")
-    tag = f"{{{ns.CLIENT}}}{field}"
-    return Condition(
-        f"{field}[{xpath}]",
-        _any_child(tag, lambda child: matches(_text(child))),
-    )
+    return Condition(f"{field}[{xpath}]", _any_child(_tag(field), matches), key)
 
 
-def _text(element: Element) -> str:
-    """The element's text as XPath sees it, with that of its children (there should be none)."""
-    return "".join(map(str, element.itertext())) if len(element) else element.text or ""
+def _any_child(tag: str, matches: Callable[[str], bool]) -> Check:
+    is_body = tag == BODY
+
+    def check(stanza: Stanza) -> bool:
+        seen = glance(stanza)
+        if seen is not False:
+            return is_body and seen is not None and matches(seen)
+        # Hot path: iterchildren(tag) takes 1.6 times as long, and any() would add a generator.
+        for child in stanza.tree:  # noqa: SIM110
+            if child.tag == tag and matches(string_value(child)):
+                return True
+        return False
+
+    return check
+
+
+def _tag(field: str) -> str:
+    return clark(ns.CLIENT, field)
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+_TYPE: Final = Source(Fact.TYPE)
+
+
+def _key(source: Source, value: str, exact: bool = False) -> Key:
+    return Key((Term(source, value),), exact)
+
+
+def pattern_key(pattern: re.Pattern[str], path: tuple[str, ...], name: str = "") -> Key | None:
+    """By what the index finds texts in which the pattern is found, None if by nothing."""
+    demand = demanded(pattern)
+    if demand is None:
+        return None
+    source = Source(Fact.START if demand.at_start else Fact.PART, path, name, demand.folded)
+    return Key(tuple(Term(source, text) for text in demand.texts))
 
 
 # The order is that of the predicates in Route.xpath, so that equal routes have equal XPath.

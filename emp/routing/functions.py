@@ -108,6 +108,19 @@ def full(text: str) -> str:
         return ""
 
 
+def is_normal(name: str) -> bool:
+    """Whether an address without resource, if it is one, is normalised for certain: so that most
+    need not be made a JID, which takes long for those that were not seen before."""
+    # What else can normalisation change in ASCII? IP addresses, A-labels, the dot at the end.
+    return (
+        name.islower()
+        and name.isascii()
+        and name[-1] != "."
+        and "xn--" not in name
+        and "[" not in name
+    )
+
+
 def bare(text: str) -> str:
     """The normalised address without resource, whatever the resource may be; "" if it is none."""
     return full(text.partition("/")[0])

@@ -25,6 +25,9 @@ MAX_INPUT: Final = 1024
 # beyond it a pattern is compiled again.
 _CACHE_SIZE: Final = 4096
 
+# Each pattern is looked at twice while its route is read, and then never again.
+_TREES: Final = 16
+
 # EXSLT's flags: i ignores case; g ("all of them") only means something to match and replace.
 _FLAGS: Final = {"i": re.IGNORECASE, "g": re.NOFLAG}
 _INLINE: Final = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "a": re.A}
@@ -60,12 +63,18 @@ def compile_pattern(pattern: str, flags: str = "") -> re.Pattern[str]:
 
 def refuse_explosive(compiled: re.Pattern[str]) -> None:
     """Raise RouteError for a pattern like (a+)+, where 30 characters can take minutes."""
-    if _explodes(_parser.parse(compiled.pattern, compiled.flags)):
+    if _explodes(parsed(compiled.pattern, compiled.flags)):
         raise RouteError(
             f"the regular expression {compiled.pattern!r} repeats a repetition: its time doubles "
             "with every character",
             remedy="Repeat once, as in a+ for (a+)+, or make the inner one possessive, as in a++",
         )
+
+
+@lru_cache(maxsize=_TREES)
+def parsed(pattern: str, flags: int) -> Any:
+    """The parse tree of a pattern, not to be changed."""
+    return _parser.parse(pattern, flags)
 
 
 def found(compiled: re.Pattern[str], text: str | None) -> bool:

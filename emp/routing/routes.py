@@ -5,97 +5,29 @@
         routes.iq_get("tw:tweet[@id]", id="tw:tweet/@id").to(Tweets.show)
     routes.message("[@type='chat']", from_="bar@localhost").to(Hackity.hack)
     routes.route("/message[re:test(body, '^!')]").to(Bot.command)
+    routes.include(moderation, "[@type='groupchat']")
+    routes.fallback().to(Bot.bewildered)
 
-The order counts: the first route that matches wins. Here routes are only written down, each with
-its place in the user's file; compile_routes() reads them, and reports all mistakes at once.
+The order counts: the first route that matches wins, and fallbacks come after all others. Here
+routes are only written down, each with its place in the user's file; compile_routes() reads them,
+and reports all mistakes at once.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, Final
 
 from emp.errors import JIDError, RouteError
 from emp.jid import JID
-from emp.routing.actions import resolve
+from emp.routing.builder import RouteBuilder, checked_defaults, namespace_problem
 from emp.routing.conditions import FIELDS, Wanted
-from emp.routing.functions import PREDECLARED
-from emp.routing.tokens import is_ncname
-from emp.routing.xpath import CLIENT_PREFIX
-from emp.stanza import Stanza
+from emp.routing.declarations import Declaration, Place, Prefix, caller, place_of
+from emp.routing.guards import Guard, check_guard
+from emp.routing.packs import Inclusion, included, no_pack
 
-_OWN_PACKAGE: Final = __name__.rpartition(".")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the user's files something was written."""
-
-    file: str
-    line: int
-
-    def error(self, message: str, remedy: str | None = None) -> RouteError:
-        """A RouteError about this place."""
-        return RouteError(message, file=self.file, line=self.line, remedy=remedy)
-
-
-@dataclass(slots=True)
-class Declaration:
-    """One route as it was written.
-
-    wanted: keyword → value (`from_` and `to` may be templates, "{channel}@chat.example.org");
-    namespaces: those of its Routes, which may have been included into others; target: class and
-    action; prefixes: predicates "[…]" of include(), outermost first, that must hold too;
-    connection: the scope; guard: `if_=`; defaults: values for arguments that nothing else fills;
-    fallback: it comes after all routes that are none.
-    """
-
-    place: Place
-    kind: str | None
-    predicate: str | None
-    wanted: dict[str, Any]
-    captures: dict[str, Any]
-    resource: str | None
-    namespaces: Mapping[str, str]
-    target: tuple[type, str] | None = None
-    routed: bool = False  # .to() was called, rightly or wrongly
-    connection: str | None = None
-    guard: Callable[[Stanza], object] | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    prefixes: tuple[str, ...] = ()
-    fallback: bool = False
-
-
-class RouteBuilder:
-    """What the methods of Routes return: only `.to()` completes a route."""
-
-    __slots__ = ("_declaration", "_mistakes")
-
-    def __init__(self, declaration: Declaration, mistakes: list[RouteError]) -> None:
-        self._declaration = declaration
-        self._mistakes = mistakes
-
-    def to(self, action: Callable[..., Any] | type, name: str | None = None) -> None:
-        """Send what matches to an action: `.to(Tweets.show)`.
-
-        Where Tweets only inherits `show`, write `.to(Tweets, "show")`: a reference to a function
-        does not say by which class it was reached. Mistakes are reported by compile_routes().
-        """
-        declaration = self._declaration
-        frame = _caller()
-        here = _place(frame)
-        if declaration.routed:
-            self._mistakes.append(here.error("this route has its .to() already"))
-            return
-        declaration.routed = True
-        try:
-            declaration.target = resolve(action, name, {**frame.f_globals, **frame.f_locals})
-        except RouteError as error:
-            self._mistakes.append(here.error(error.message, error.remedy))
+__all__ = ["Declaration", "Place", "Prefix", "RouteBuilder", "Routes"]
 
 
 class Routes:
@@ -104,8 +36,9 @@ class Routes:
     The first argument of each method is XPath, in one of three forms: "[@type='chat']" is a
     predicate on the stanza, "tw:tweet[@id]" a path from the stanza (for an IQ get or set: to its
     one payload), "/message/body" a path from outside. The keywords in emp.routing.conditions
-    narrow it further; every other keyword is a capture, an XPath from the stanza whose value the
-    action gets by that name.
+    narrow it further. `if_` is a function that takes the stanza and has the last word; `defaults`
+    gives arguments of the action that nothing else fills. Every other keyword is a capture, an
+    XPath from the stanza whose value the action gets by that name.
     """
 
     def __init__(self, namespaces: Mapping[str, str] | None = None) -> None:
@@ -113,13 +46,22 @@ class Routes:
         self.namespaces: Final[dict[str, str]] = {}
         self.declarations: Final[list[Declaration]] = []
         self.mistakes: Final[list[RouteError]] = []
-        self._resource: str | None = None
-        here = _place(_caller())
+        self._packs: Final[list[tuple[Routes, Place]]] = []
+        self._included: Place | None = None  # where these were first included themselves
+        self._scopes: Final[dict[str, str]] = {}
+        here = place_of(caller())
         for prefix, uri in (namespaces or {}).items():
-            if problem := _namespace_problem(prefix, uri):
+            if problem := namespace_problem(prefix, uri):
                 self.mistakes.append(here.error(*problem))
             else:
                 self.namespaces[prefix] = uri
+
+    def all_mistakes(self) -> list[RouteError]:
+        """What is known to be wrong before anything is compiled, also in packs."""
+        found = list(self.mistakes)
+        for pack, include in self._packs:
+            found += map(include.reached, pack.all_mistakes())
+        return found
 
     def message(
         self,
@@ -133,6 +75,8 @@ class Routes:
         body: Wanted | None = None,
         subject: Wanted | None = None,
         thread: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for messages. An absent type counts as "normal" (RFC 6121 §5.2.2)."""
@@ -140,7 +84,7 @@ class Routes:
             "from_": from_, "to": to, "type": type, "id_": id_,
             "body": body, "subject": subject, "thread": thread,
         }  # fmt: skip
-        return self._declare("message", xpath, wanted, captures)
+        return self._declare("message", xpath, wanted, captures, if_, defaults)
 
     def presence(
         self,
@@ -151,11 +95,13 @@ class Routes:
         to: Wanted | None = None,
         type: Wanted | None = None,
         id_: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for presences. An absent type counts as "available"."""
         wanted = {"from_": from_, "to": to, "type": type, "id_": id_}
-        return self._declare("presence", xpath, wanted, captures)
+        return self._declare("presence", xpath, wanted, captures, if_, defaults)
 
     def iq(
         self,
@@ -166,11 +112,13 @@ class Routes:
         to: Wanted | None = None,
         type: Wanted | None = None,
         id_: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for IQs of any type."""
         wanted = {"from_": from_, "to": to, "type": type, "id_": id_}
-        return self._declare("iq", xpath, wanted, captures)
+        return self._declare("iq", xpath, wanted, captures, if_, defaults)
 
     def iq_get(
         self,
@@ -180,11 +128,13 @@ class Routes:
         from_: Wanted | None = None,
         to: Wanted | None = None,
         id_: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for IQs of type get."""
         wanted = {"from_": from_, "to": to, "type": "get", "id_": id_}
-        return self._declare("iq", xpath, wanted, captures)
+        return self._declare("iq", xpath, wanted, captures, if_, defaults)
 
     def iq_set(
         self,
@@ -194,11 +144,13 @@ class Routes:
         from_: Wanted | None = None,
         to: Wanted | None = None,
         id_: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for IQs of type set."""
         wanted = {"from_": from_, "to": to, "type": "set", "id_": id_}
-        return self._declare("iq", xpath, wanted, captures)
+        return self._declare("iq", xpath, wanted, captures, if_, defaults)
 
     def route(
         self,
@@ -212,6 +164,8 @@ class Routes:
         body: Wanted | None = None,
         subject: Wanted | None = None,
         thread: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
         """A route for any stanza: "/message[re:test(body, '^!')]", "//x:form", or all of them."""
@@ -219,7 +173,94 @@ class Routes:
             "from_": from_, "to": to, "type": type, "id_": id_,
             "body": body, "subject": subject, "thread": thread,
         }  # fmt: skip
-        return self._declare(None, xpath, wanted, captures)
+        return self._declare(None, xpath, wanted, captures, if_, defaults)
+
+    def fallback(
+        self,
+        xpath: str | None = None,
+        /,
+        *,
+        from_: Wanted | None = None,
+        to: Wanted | None = None,
+        type: Wanted | None = None,
+        id_: Wanted | None = None,
+        body: Wanted | None = None,
+        subject: Wanted | None = None,
+        thread: Wanted | None = None,
+        if_: Guard | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        **captures: str,
+    ) -> RouteBuilder:
+        """A route for what no other route catches, wherever this one stands."""
+        wanted = {
+            "from_": from_, "to": to, "type": type, "id_": id_,
+            "body": body, "subject": subject, "thread": thread,
+        }  # fmt: skip
+        return self._declare(None, xpath, wanted, captures, if_, defaults, fallback=True)
+
+    def include(
+        self,
+        other: Routes,
+        prefix: str | None = None,
+        *,
+        from_: Wanted | None = None,
+        to: Wanted | None = None,
+        type: Wanted | None = None,
+        if_: Guard | None = None,
+    ) -> None:
+        """The routes of a pack, at this place of the order and in the present scopes.
+
+        They keep their own namespaces and conditions, and match only where these hold too: the
+        prefix, "[@type='groupchat']" or "/message[…]", in our namespaces; the keywords; the guard.
+        A pack must be complete before it is included: what is added later is a mistake.
+        """
+        here = place_of(caller())
+        if not self._is_pack(other, here) or self._is_closed(here):
+            return
+        if other._included is None:
+            other._included = here
+        if all(pack is not other for pack, _ in self._packs):
+            self._packs.append((other, here))
+        named = {"from_": from_, "to": to, "type": type}
+        inclusion = Inclusion(
+            here,
+            None if prefix is None else Prefix(prefix, self.namespaces),
+            {name: value for name, value in named.items() if value is not None},
+            if_,
+            self._scopes.get("resource"),
+            self._scopes.get("connection"),
+        )
+        try:
+            inclusion.check()
+        except RouteError as error:
+            self.mistakes.append(here.error(error.message, error.remedy))
+            return
+        for declaration in other.declarations:
+            try:
+                self.declarations.append(included(declaration, inclusion))
+            except RouteError as error:
+                place = declaration.place.within(here)
+                self.mistakes.append(place.error(error.message, error.remedy))
+
+    def _is_pack(self, other: object, here: Place) -> bool:
+        if isinstance(other, Routes) and other is not self:
+            return True
+        if other is self:
+            self.mistakes.append(here.error("these routes include themselves", "Name another"))
+        else:
+            self.mistakes.append(here.error(*no_pack(other, Routes)))
+        return False
+
+    def _is_closed(self, here: Place) -> bool:
+        """Whether others have included these routes, so that nothing may be added any more."""
+        if self._included is not None:
+            self.mistakes.append(
+                here.error(
+                    f"this comes too late: the pack was included at {self._included} already",
+                    "Complete a pack before it is included",
+                )
+            )
+        return self._included is not None
 
     def resource(self, name: str) -> AbstractContextManager[None]:
         """`with routes.resource("tweets"):` routes only for what comes to that resource.
@@ -227,61 +268,71 @@ class Routes:
         For a client: to the connection that is bound to it. For a component, whose users' stanzas
         may or may not name a resource: to this one or to none.
         """
-        return self._scope(name, _place(_caller()))
-
-    @contextmanager
-    def _scope(self, name: str, here: Place) -> Iterator[None]:
-        outer = self._resource
-        if outer is not None:
-            self.mistakes.append(
-                here.error(
-                    f"resource {name!r} inside of resource {outer!r}: a stanza comes to one",
-                    "Write the two side by side",
-                )
-            )
+        here = place_of(caller())
         try:
-            self._resource = JID.parse(f"localhost/{name}").resource
+            resource = JID.parse(f"localhost/{name}").resource or ""
         except JIDError as error:
             self.mistakes.append(here.error(f"{name!r} is not a resource: {error}"))
+            resource = str(name)  # so that its routes do not hide those outside
+        return self._scope("resource", resource, here)
+
+    def connection(self, name: str) -> AbstractContextManager[None]:
+        """`with routes.connection("main"):` routes only for what comes by [connections.main].
+
+        It may stand in resource(), and resource() in it.
+        """
+        here = place_of(caller())
+        if not isinstance(name, str) or not name:
+            remedy = "Write the NAME of [connections.NAME]"
+            self.mistakes.append(here.error(f"{name!r} is not the name of a connection", remedy))
+        return self._scope("connection", str(name), here)
+
+    @contextmanager
+    def _scope(self, what: str, name: str, here: Place) -> Iterator[None]:
+        outer = self._scopes.get(what)
+        if outer is not None:
+            message = f"{what} {name!r} inside of {what} {outer!r}: a stanza comes to one"
+            self.mistakes.append(here.error(message, "Write the two side by side"))
+        self._scopes[what] = name
         try:
             yield
         finally:
-            self._resource = outer
+            if outer is None:
+                self._scopes.pop(what, None)
+            else:
+                self._scopes[what] = outer
 
     def _declare(
-        self, kind: str | None, predicate: Any, wanted: dict[str, Any], captures: dict[str, Any]
+        self,
+        kind: str | None,
+        predicate: Any,
+        wanted: Mapping[str, Any],
+        captures: dict[str, Any],
+        guard: Any,
+        defaults: Any,
+        fallback: bool = False,
     ) -> RouteBuilder:
-        given = {name: wanted[name] for name in FIELDS if wanted.get(name) is not None}
+        here = place_of(caller())
         declaration = Declaration(
-            _place(_caller()), kind, predicate, given, captures, self._resource, self.namespaces
+            here,
+            kind,
+            predicate,
+            {name: wanted[name] for name in FIELDS if wanted.get(name) is not None},
+            captures,
+            self._scopes.get("resource"),
+            self.namespaces,
+            connection=self._scopes.get("connection"),
+            fallback=fallback,
         )
-        self.declarations.append(declaration)
+        try:
+            if guard is not None:
+                declaration.guard = bool  # if it is wrong: without one the route could hide others
+                check_guard(guard)
+                declaration.guard = guard
+            if defaults is not None:
+                declaration.defaults = checked_defaults(defaults)
+        except RouteError as error:
+            self.mistakes.append(here.error(error.message, error.remedy))
+        if not self._is_closed(here):
+            self.declarations.append(declaration)
         return RouteBuilder(declaration, self.mistakes)
-
-
-def _caller() -> FrameType:
-    """The nearest frame outside of this package."""
-    frame = sys._getframe(1)
-    while frame.f_back and f"{frame.f_globals.get('__name__')}.".startswith(f"{_OWN_PACKAGE}."):
-        frame = frame.f_back
-    return frame
-
-
-def _place(frame: FrameType) -> Place:
-    return Place(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _namespace_problem(prefix: object, uri: object) -> tuple[str, str | None] | None:
-    """(message, remedy) if the declaration cannot be right."""
-    if not prefix:
-        return (
-            "there is no declaring a default namespace: no prefix means jabber:client",
-            "Choose a prefix",
-        )
-    if not isinstance(prefix, str) or not is_ncname(prefix) or prefix == CLIENT_PREFIX:
-        return f"{prefix!r} cannot be a namespace prefix", None
-    if not isinstance(uri, str) or not uri:
-        return f"the namespace of {prefix!r} is {uri!r}, not a text", None
-    if PREDECLARED.get(prefix, uri) != uri:
-        return f"the prefix {prefix!r} always stands for {PREDECLARED[prefix]}", "Choose another"
-    return None

@@ -2,15 +2,14 @@
 
 Source: XML Path Language 1.0, §3.7 (lexical structure and its disambiguation rules). The same
 word can be an element, an operator, an axis or a function (`div div div` is a division), and
-only here is that decided. Tokens are all that EMP needs of XPath: the grammar is libxml2's work.
+only here is that decided. The grammar is emp.routing.parser's.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from emp.errors import RouteError
 
@@ -29,8 +28,7 @@ class Kind(Enum):
     MARK = "mark"  # ( ) [ ] . .. @ , ::
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: its kind, its text, and where it starts, counted in characters from 0."""
 
     kind: Kind

@@ -20,9 +20,11 @@ from typing import Any, Final
 from lxml import etree
 
 from emp import ns
-from emp.errors import RouteError
+from emp.errors import FORBIDDEN_CHARACTERS, RouteError
 from emp.routing import regex
 from emp.routing.functions import CORE, EXTENSIONS, INSTEAD, KNOWN, PREDECLARED, signature
+from emp.routing.parser import parse
+from emp.routing.syntax import quote as quote
 from emp.routing.tokens import Kind, Token, begins_step, operand_due, tokenize
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.xml import Element
@@ -47,6 +49,7 @@ _FROM_DOCUMENT: Final = {
 }
 
 _PAIRS: Final = {"(": ")", "[": "]"}
+_CLOSING: Final = frozenset(_PAIRS.values())
 
 # A stanza of each kind to try a route on: wrong arguments show only when XPath is evaluated.
 _SAMPLES: Final[tuple[Stanza, ...]] = (
@@ -56,41 +59,71 @@ _SAMPLES: Final[tuple[Stanza, ...]] = (
 )
 
 
-class Expression:
-    """One compiled expression.
+class Reading:
+    """An expression that is understood as far as its grammar, names and functions go.
 
     text: as the user wrote it; relative: without absolute paths, so that it can be embedded;
-    tokens: those of `relative`; is_number: its value is a number, which alone in brackets would
-    be a position.
+    tree: the syntax of `relative`; third: where its third token ends, which in self::name is the
+    name; qualified: for lxml; namespaces: all that it may use.
     """
 
-    __slots__ = ("_outward", "_truth", "_value", "is_number", "relative", "text", "tokens")
+    __slots__ = ("namespaces", "qualified", "relative", "text", "third", "tree")
 
     def __init__(self, text: str, namespaces: Mapping[str, str]) -> None:
         """namespaces: prefix → URI; `re`, `jid` and `xml` need not be among them.
 
-        Raises RouteError for everything that could go wrong later.
+        Raises RouteError.
         """
         self.text = text = text.strip()
-        _check_syntax(text)
-        self.relative = relativise(text)
-        self.tokens = tuple(tokenize(self.relative))
-        declared = {**namespaces, **PREDECLARED}
+        self.namespaces = {**namespaces, **PREDECLARED}
+        tokens = _tokens(text)
+        self.tree = parse(text, tokens, self.namespaces)
+        self.relative = relativise(text, tokens)
+        if self.relative != text:
+            tokens = tokenize(self.relative)
+            self.tree = parse(self.relative, tokens, self.namespaces)
+        self.third = _end(tokens[2]) if len(tokens) > 2 else 0
         try:
-            qualified = qualify(self.relative, self.tokens, declared)
+            self.qualified = qualify(self.relative, tokens, self.namespaces)
         except RouteError as error:
             raise RouteError(f"bad XPath {text!r}: {error.message}", remedy=error.remedy) from None
-        self._outward = any(map(_leads_outward, self.tokens))
-        self._value = _compile(qualified, declared)
-        self._truth = _compile(f"boolean({qualified})", declared)
-        self.is_number = isinstance(self._try(), float)
 
-    def _try(self) -> Any:
+
+class Expression:
+    """One compiled expression. text, relative: as in its Reading."""
+
+    __slots__ = ("_outward", "_truth", "_value", "relative", "text")
+
+    def __init__(self, text: str | Reading, namespaces: Mapping[str, str] | None = None) -> None:
+        """namespaces: prefix → URI; `re`, `jid` and `xml` need not be among them.
+
+        Raises RouteError for everything that could go wrong later.
+        """
+        reading = Reading(text, namespaces or {}) if isinstance(text, str) else text
+        self.text, self.relative = reading.text, reading.relative
+        self._outward = any(map(_leads_outward, tokenize(self.relative)))
+        self._value = self._compile(reading.qualified, reading.namespaces)
+        self._truth = self._compile(f"boolean({reading.qualified})", reading.namespaces)
+        self._try()
+
+    def _compile(self, qualified: str, namespaces: Mapping[str, str]) -> etree.XPath:
         try:
-            values = [self.evaluate(sample.tree) for sample in _SAMPLES]
+            return etree.XPath(
+                qualified,
+                namespaces={**namespaces, CLIENT_PREFIX: ns.CLIENT},
+                extensions=EXTENSIONS,
+                regexp=False,
+                smart_strings=False,  # smart ones keep the whole stanza in memory
+            )
+        except etree.XPathSyntaxError as error:
+            raise RouteError(f"bad XPath {self.text!r}: {str(error).lower()}") from None
+
+    def _try(self) -> None:
+        try:
+            for sample in _SAMPLES:
+                self.evaluate(sample.tree)
         except etree.XPathError as error:
             raise RouteError(f"bad XPath {self.text!r}: {str(error).lower()}") from None
-        return values[0]
 
     def evaluate(self, stanza: Element) -> Any:
         """The value, seen from the stanza: a list of nodes, a str, a float or a bool.
@@ -107,16 +140,6 @@ class Expression:
         return f"Expression({self.text!r})"
 
 
-def _compile(qualified: str, namespaces: Mapping[str, str]) -> etree.XPath:
-    return etree.XPath(
-        qualified,
-        namespaces={**namespaces, CLIENT_PREFIX: ns.CLIENT},
-        extensions=EXTENSIONS,
-        regexp=False,
-        smart_strings=False,  # smart ones keep the whole stanza in memory
-    )
-
-
 def _alone(stanza: Element) -> Element:
     """A copy with nothing around it. Around the stanza itself may be the stream, or the document
     that it was cut from."""
@@ -125,40 +148,23 @@ def _alone(stanza: Element) -> Element:
     return copy
 
 
-def quote(text: str) -> str:
-    """An XPath expression whose value is the text. XPath has no escapes, hence the concat()."""
-    if "'" not in text:
-        return f"'{text}'"
-    if '"' not in text:
-        return f'"{text}"'
-    parts = [f"'{part}'" for part in text.split("'")]
-    return "concat({})".format(""", "'", """.join(parts))
-
-
-def _check_syntax(text: str) -> None:
-    if not text.strip():
+def _tokens(text: str) -> list[Token]:
+    """The tokens, checked for what is wrong before grammar."""
+    if not text:
         raise RouteError("an empty XPath")
-    try:
-        etree.XPath(text)
-    except etree.XPathSyntaxError as error:
-        _check_brackets(text)  # may know better what is wrong, and where
-        raise RouteError(f"bad XPath {text!r}: {str(error).lower()}") from None
-    except ValueError:
-        raise RouteError(
-            f"bad XPath {text!r}: it holds characters that XML does not have"
-        ) from None
-    _check_brackets(text)
+    if FORBIDDEN_CHARACTERS.search(text):
+        raise RouteError(f"bad XPath {text!r}: it holds characters that XML does not have")
+    tokens = tokenize(text)
+    _check_brackets(text, tokens)
+    return tokens
 
 
-def _check_brackets(text: str) -> None:
-    """libxml2 forgives `count(`, and what follows relies on pairs."""
+def _check_brackets(text: str, tokens: Sequence[Token]) -> None:
     opened: list[Token] = []
-    for token in tokenize(text):
+    for token in tokens:
         if token.text in _PAIRS:
             opened.append(token)
-        elif token.text in _PAIRS.values() and (
-            not opened or _PAIRS[opened.pop().text] != token.text
-        ):
+        elif token.text in _CLOSING and (not opened or _PAIRS[opened.pop().text] != token.text):
             opened = [token]
             break
     if opened:
@@ -171,12 +177,12 @@ def _check_brackets(text: str) -> None:
 # -- absolute paths -------------------------------------------------------------------------------
 
 
-def relativise(text: str) -> str:
+def relativise(text: str, tokens: list[Token]) -> str:
     """The expression with its absolute paths turned into paths from the stanza.
 
-    Raises RouteError where that cannot be done: in predicates, which look from elsewhere.
+    tokens: those of the text. Raises RouteError where that cannot be done: in predicates, which
+    look from elsewhere.
     """
-    tokens = tokenize(text)
     out: list[str] = []
     done = 0  # characters of the text that are in `out`
     depth = 0

@@ -10,6 +10,7 @@ caller alone.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
 
 from emp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError, StreamError
 from emp.stanza import Stanza
@@ -30,10 +31,13 @@ from emp.stream.header import StreamHeader
 from emp.stream.intake import Intake
 from emp.stream.limits import Limits, PeerLimits
 from emp.stream.management import Management
+from emp.stream.parser import Received
 from emp.stream.state import Done, Phase, Signal, move
+from emp.view import CLASSES, wire_texts
 from emp.xml import Element
 
 _from_element = Stanza.from_element
+_STANZAS = frozenset(CLASSES.values())
 
 
 class Stream(ABC):
@@ -50,9 +54,9 @@ class Stream(ABC):
         self.phase = phase
         self.was_ready = False  # stanzas flow, or did
         self._intake = Intake(self, framing, limits)
-        self._footer = framing.closing.encode()
+        self._footer = framing.closing
         self._header_sent = False
-        self._out: list[bytes] = []
+        self._out: list[str] = []  # encoded all at once: see send()
         self._events: list[Event] = []  # of the present call
         self.peer_limits = PeerLimits()
         """What the peer has announced (XEP-0478)."""
@@ -124,13 +128,13 @@ class Stream(ABC):
 
     def data_to_send(self) -> bytes:
         """Everything that was queued since the last call."""
-        data = b"".join(self._out)
+        data = "".join(self._out).encode()
         self._out.clear()
         return data
 
     def messages_to_send(self) -> list[bytes]:
         """As data_to_send(), for a framing that has messages: each is one XML document."""
-        messages = [as_message(each) for each in self._out]
+        messages = [as_message(each.encode()) for each in self._out]
         self._out.clear()
         return messages
 
@@ -143,8 +147,10 @@ class Stream(ABC):
         """
         if self.phase is not Phase.READY:
             raise LocalProtocolError("the stream is not ready for stanzas")
+        # The hot path: what it costs per stanza is to append its text and itself to a list. Texts
+        # are joined, encoded and accounted for once for the batch.
         batch = list(stanzas)
-        written = [stanza.to_bytes() for stanza in batch]
+        written = wire_texts(batch)
         if self.peer_limits.max_bytes is not None:
             refuse_oversized(self.framing, batch, written, self.peer_limits.max_bytes)
         self._out += written
@@ -205,7 +211,7 @@ class Stream(ABC):
 
     def queue(self, data: str) -> None:
         """Queues XML that is escaped already: one element."""
-        self._out.append(data.encode())
+        self._out.append(data)
 
     def emit(self, event: Event) -> None:
         """Reports something to our caller."""
@@ -237,6 +243,7 @@ class Stream(ABC):
     def become_ready(self) -> None:
         """The negotiation is over."""
         self.was_ready = True
+        self._intake.flow()
         self._signal(Signal.NEGOTIATED)
 
     def take_up(self, resend: Iterable[Stanza]) -> None:
@@ -246,7 +253,7 @@ class Stream(ABC):
         self.done |= Done.BOUND
         self.become_ready()
         self.emit(Resumed(jid))
-        again = [stanza.to_bytes() for stanza in resend]
+        again = wire_texts(resend)
         if again:
             self._out += again
             self.acks.request()
@@ -293,17 +300,21 @@ class Stream(ABC):
         if self.phase is not Phase.CLOSING:
             self._negotiate(element)
 
-    def peer_sent(self, elements: Sequence[Element]) -> None:
-        """Elements came after the stream was ready."""
-        rest = iter(elements)
+    def peer_sent(self, received: list[Received]) -> None:
+        """Elements and stanzas came after the stream was ready. The list is ours from now on."""
+        if _STANZAS.issuperset(map(type, received)):  # the hot path: a call for all of them
+            self._deliver(received)  # type: ignore[arg-type]  # cast() is a call
+            return
+        rest = iter(received)
         stanzas: list[Stanza] = []
         while self.phase is not Phase.CLOSED:
             try:
-                for element in rest:  # the hot path: all of them are stanzas, most of the time
-                    stanzas.append(_from_element(element))
+                for each in rest:
+                    stanzas.append(each if isinstance(each, Stanza) else _from_element(each))
             except LocalProtocolError:
                 self._deliver(stanzas)
                 stanzas = []
+                element = cast(Element, each)
                 if element.tag == faults.ERROR:
                     raise faults.parse(element) from None
                 self._manage(element)
@@ -336,11 +347,12 @@ class Stream(ABC):
         if not stanzas:
             return
         stanzas = self._wanted(self.acks.received(stanzas))
-        last = self._events[-1] if self._events else None
-        if isinstance(last, StanzasReceived):  # one batch per read, whatever stood in between
+        events = self._events
+        # One batch per read, whatever stood in between.
+        if events and isinstance(last := events[-1], StanzasReceived):
             last.stanzas.extend(stanzas)
         elif stanzas:
-            self._events.append(StanzasReceived(stanzas))
+            events.append(StanzasReceived(stanzas))
 
     def _new_stream(self) -> None:
         self._intake.begin()

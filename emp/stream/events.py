@@ -57,7 +57,7 @@ class Resumed:
     jid: JID
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, for that would double what it takes to make one
 class StanzasReceived:
     """Complete stanzas in the order of their arrival, never an empty list."""
 

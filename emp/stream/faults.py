@@ -4,7 +4,7 @@ from typing import Final
 
 from emp import ns
 from emp.errors import RemoteProtocolError, StreamError
-from emp.stream.parser import STANZA_KINDS
+from emp.stream.body import STANZA_KINDS
 from emp.xml import Element, escape
 
 ERROR: Final = f"{{{ns.STREAM}}}error"

@@ -20,7 +20,7 @@ from emp.stanza import Stanza
 from emp.stream.guard import ByteGuard
 from emp.stream.header import PARSER_OPTIONS, StreamHeader, fault_of, skip_declaration
 from emp.stream.limits import Limits, violation
-from emp.stream.parser import StreamParser
+from emp.stream.parser import Received, StreamParser
 from emp.xml import Element, parse
 
 _OPEN: Final = f"{{{ns.FRAMING}}}open"
@@ -46,7 +46,10 @@ class Parser(Protocol):
     @property
     def idle(self) -> bool: ...
 
-    def receive(self, data: bytes, /) -> list[Element]: ...
+    quick: bool
+    """Whether stanzas may be given as Stanza instead of Element, where that costs less."""
+
+    def receive(self, data: bytes, /) -> list[Received]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,12 @@ class MessageParser:
         self.header: StreamHeader | None = None
         self.ended = False
         self.fault: RemoteProtocolError | StreamError | None = None
+        self.quick = False  # each message declares its namespace, so none is plain
         self._limits = limits
         self._attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
         self._parser = names.DocumentParser(encoding="utf-8", **PARSER_OPTIONS)
 
-    def receive(self, data: bytes) -> list[Element]:
+    def receive(self, data: bytes) -> list[Received]:
         """The element that is the message, none for <open/> and <close/>.
 
         Afterwards `header`, `ended` and `fault` may be new.
@@ -171,15 +175,16 @@ def as_message(xml: bytes) -> bytes:
 
 
 def refuse_oversized(
-    framing: Framing, batch: Sequence[Stanza], written: Sequence[bytes], limit: int
+    framing: Framing, batch: Sequence[Stanza], written: Sequence[str], limit: int
 ) -> None:
     """StanzasTooLarge if a stanza of `batch` has more than `limit` bytes on its way (XEP-0478).
 
     written: the same stanzas as XML.
     """
+    pieces = [each.encode() for each in written]
     if framing.messages:
-        written = [as_message(each) for each in written]
-    sizes = [len(each) for each in written]
+        pieces = [as_message(each) for each in pieces]
+    sizes = [len(each) for each in pieces]
     oversized = [stanza for stanza, size in zip(batch, sizes, strict=True) if size > limit]
     if oversized:
         raise StanzasTooLarge(oversized, max(sizes), limit)

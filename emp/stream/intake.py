@@ -12,9 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from emp.errors import RemoteProtocolError
+from emp.stanza import Stanza
 from emp.stream.framing import Framing, Parser
 from emp.stream.header import WHITESPACE, StreamHeader
 from emp.stream.limits import Limits, violation
+from emp.stream.parser import Received
 from emp.stream.state import Done, Phase
 from emp.xml import Element
 
@@ -42,8 +44,8 @@ class Receiver(Protocol):
     def peer_negotiates(self, element: Element) -> None:
         """An element at the top level, before the stream was ready."""
 
-    def peer_sent(self, elements: Sequence[Element]) -> None:
-        """All that came afterwards, in one read."""
+    def peer_sent(self, received: list[Received]) -> None:
+        """All that came afterwards, in one read. The list is theirs."""
 
     def peer_closed(self) -> None:
         """The peer's stream is over, in order."""
@@ -56,7 +58,7 @@ class Pause:
 
     def __init__(self, resume: Callable[[], None]) -> None:
         self.resume = resume
-        self.elements: list[Element] = []  # of the same read
+        self.elements: list[Received] = []  # of the same read
         self.pieces: list[bytes] = []  # of later ones
         self._size = 0
 
@@ -99,6 +101,10 @@ class Intake:
         """A new stream: the peer's header comes next."""
         self._parser: Parser = self._framing.parser(self._limits)
         self._opened = False
+
+    def flow(self) -> None:
+        """Stanzas come from now on: what is negotiated needs elements, and a look at each."""
+        self._parser.quick = True
 
     @property
     def idle(self) -> bool:
@@ -204,7 +210,7 @@ class Intake:
             self._stream.peer_opened(parser.header)
         self._pass_on(parser, elements)
 
-    def _pass_on(self, parser: Parser, elements: list[Element]) -> None:
+    def _pass_on(self, parser: Parser, elements: list[Received]) -> None:
         stream = self._stream
         if elements:
             if stream.was_ready:
@@ -220,11 +226,12 @@ class Intake:
         if parser.ended:
             stream.peer_closed()
 
-    def _negotiate(self, elements: list[Element]) -> None:
+    def _negotiate(self, elements: list[Received]) -> None:
         """One by one, until stanzas flow."""
         stream = self._stream
         for number, element in enumerate(elements, 1):
             self._more = number < len(elements)
+            assert not isinstance(element, Stanza)  # the parser is not quick yet
             stream.peer_negotiates(element)
             if self._pause is not None:
                 self._pause.elements = elements[number:]

@@ -110,10 +110,8 @@ class Management:
         self.unacknowledged.extend(stanzas)
         if len(self.unacknowledged) > UNACKNOWLEDGED and not (self.active or self.id):
             excess = len(self.unacknowledged) - UNACKNOWLEDGED
-            for _ in range(excess):
-                self.unacknowledged.popleft()
+            self._let_go(excess)
             self.forgotten += excess
-            self.acknowledged += excess
 
     def enable(
         self, id: str | None, max_seconds: int | None, location: str | None, early: int = 0
@@ -144,9 +142,15 @@ class Management:
 
     def prove(self, number: int) -> None:
         """All up to `number` have arrived."""
-        while self.acknowledged < number:
-            self.unacknowledged.popleft()
-            self.acknowledged += 1
+        self._let_go(number - self.acknowledged)
+
+    def _let_go(self, count: int) -> None:
+        """Of the oldest; none if the count is negative. One call for each, so no more than that."""
+        popleft = self.unacknowledged.popleft
+        for _ in range(count):
+            popleft()
+        if count > 0:
+            self.acknowledged += count
 
     def ask_to_resume(self) -> int:
         """The h for <resume/>: what comes after it will be sent again."""

@@ -1,103 +1,32 @@
 """XML of a stream: bytes in, complete top-level elements out, whatever the chunks are.
 
-Strategy. The header is collected until its start tag is complete and parsed by itself. The body is
-parsed by an lxml pull parser of its own that was primed with a *synthetic* header: the peer's
-namespace declarations, with jabber:component:accept replaced by jabber:client, so that stanzas are
-in jabber:client whatever the stream. The parser reports the ends of elements with the few names
-that may stand at the top level; libxml2 filters them by pointer, so that nothing in Python runs for
-the rest of a stanza: some 2 µs for one of 300 bytes.
-
-Invariant: after each feed the root is empty, or holds nothing but one open element. libxml2 appends
-text to the last node with a cached length, so that a root with texts must never be half emptied.
-
-Errors of namespaces do not stop libxml2, they only show in its log, which is looked at after each
-feed. Which stanzas were complete before such an error is found by parsing once more, tag by tag,
-what came since nothing was open; to keep that short, a piece is fed up to the end of its last
-stanza first, and the rest by itself.
-
-Two properties of lxml need care with peers that mean harm. Names stay in memory (emp.names), so the
-parser is primed anew from time to time, whenever nothing is open. And moving a node costs lxml the
-square of the number of its descendants, so that large elements are copied out of the stream.
+Strategy. The header is collected until its start tag is complete and parsed by itself. What follows
+passes the byte guard, and is cut into pieces. Where nothing is open, stanzas that are plain are
+taken as they are (emp.stream.shortcut); all the rest is for libxml2 to judge (emp.stream.body).
 
 The parser never raises: what is wrong is in `fault`, to be reported after the returned elements.
 """
 
-import re
-from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Final
+from typing import Final, TypeAlias
 
-from lxml import etree
-
-from emp import names, ns
+from emp import ns
 from emp.errors import RemoteProtocolError
-from emp.names import LXML
+from emp.names import Lent
+from emp.stanza import Stanza
+from emp.stream.body import Body
 from emp.stream.guard import ByteGuard
-from emp.stream.header import (
-    ROOT,
-    WHITESPACE,
-    StreamHeader,
-    fault_by_code,
-    fault_of,
-    find_start_tag,
-    is_in_text,
-    parse_start_tag,
-    synthetic_header,
-)
-from emp.stream.leaving import (
-    COMPONENT_ANY,
-    CROWD_BYTES,
-    copy_large,
-    is_crowd,
-    rename,
-    take_out,
-)
+from emp.stream.header import WHITESPACE, StreamHeader, find_start_tag, parse_start_tag
 from emp.stream.limits import Limits, violation
-from emp.stream.pull import new_parser
+from emp.stream.places import PIECE_BYTES, pieces_of
+from emp.stream.shortcut import ATTRIBUTES, sort
+from emp.view import wire_texts
+from emp.xml import Element
 
-# One feed: what is counted against Limits.stanza_bytes at a time.
-PIECE_BYTES: Final = 65_536
+Received: TypeAlias = Element | Stanza
+"""What comes out of a parser. Stanza only where it may be `quick`."""
 
-# Bytes of one stream that are counted at once for emp.names.
-SHARE_BYTES: Final = 131_072
-
-# libxml2 ≥ 2.13 logs the first 100 errors only: a parser that has tolerated that many of them is
-# replaced as soon as nothing is open, and until then stanzas are searched for what it may miss.
-TOLERATED_ERRORS: Final = 50
-# It logs 100 warnings too, but older ones keep all of them for ever.
-LOG_ENTRIES: Final = 500
-
-STANZA_KINDS: Final = ("message", "iq", "presence")
-# What may complete at the top level of a stream, the root itself included.
-_TOP_LEVEL: Final = (
-    *(f"{{{ns.CLIENT}}}{kind}" for kind in STANZA_KINDS),
-    f"{{{ns.CLIENT}}}handshake",
-    f"{{{ns.STREAM}}}*",
-    f"{{{ns.TLS}}}*",
-    f"{{{ns.SASL}}}*",
-    f"{{{ns.SASL2}}}*",
-    f"{{{ns.SM}}}*",
-    f"{{{ns.CSI}}}*",
-    f"{{{ns.FRAMING}}}*",
-)
-# … and in a component's stream, from servers that declare its namespace on each stanza.
-_COMPONENT_LEVEL: Final = (
-    *(f"{{{ns.COMPONENT}}}{kind}" for kind in STANZA_KINDS),
-    f"{{{ns.COMPONENT}}}handshake",
-)
-
-_SPACE: Final = 0x20
-# libxml2 reports a text when it sees the next `<`, and a tag when it sees its `>`.
-_STEP: Final = re.compile(rb"[^<>]*+[<>]|[^<>]++\Z")
-
-# Namespace names that are no URI. Servers pass them on, so any user could end our stream with one.
-_TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
-# What an undeclared prefix leaves in the tree: looked for when the log is full.
-_UNDECLARED_PREFIX: Final = etree.XPath(
-    "boolean(.//*[contains(local-name(), ':')] | .//@*[contains(local-name(), ':')])"
-)
-
-_tail_of = attrgetter("tail")
+# Bytes that continue something: with fewer it is not worth looking for what is plain behind it.
+_WORTH: Final = 1024
 
 
 class StreamParser:
@@ -107,67 +36,48 @@ class StreamParser:
         self.header: StreamHeader | None = None
         self.ended = False  # </stream:stream> came after the elements returned
         self.fault: RemoteProtocolError | None = None
+        self.quick = False  # plain stanzas may come as Stanzas
+        self._takes_plain = False  # … because they mean what they seem to
         self._limits = limits
         self._head = b""  # of a header that is not complete yet
         self._guard = ByteGuard()
-        self._synthetic = b""
-        self._tags = _TOP_LEVEL
-        # Any: the stubs know neither slices of elements nor error codes.
-        self._parser: Any
-        self._root: Any
-        self._share = SHARE_BYTES  # what may be fed until it is counted
-        self._overdue = -limits.stanza_bytes - names.DICTIONARY_BYTES
-        self._states = names.states()
-        self._dictionary = names.present()
-        self._logged = 0  # entries of the parser's log that were judged
-        self._tolerated = 0  # errors among them
-        self._pending = bytearray()  # fed since nothing was open, up to the last piece
-        self._delivered = 0  # elements returned out of what is pending
-        self._open_bytes = 0  # fed since the last element was complete
-        self._likely_end = b"</message>"
-        self._has_many_attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
-        # An element with too many attributes is at least that long: ` a=""` for each.
-        self._attributes_bytes = 5 * limits.attributes
+        self._body: Body
 
     @property
     def idle(self) -> bool:
         """Whether nothing is half received."""
-        return not (self._head or self._pending or self._guard.holds)
+        if self.header is None:
+            return not self._head
+        return self._body.resting and not self._guard.holds
 
-    def receive(self, data: bytes) -> list[etree._Element]:
-        """The top-level elements that `data` completes, detached and in jabber:client.
+    def receive(self, data: bytes) -> list[Received]:
+        """What `data` completes at the top level: elements, detached and in jabber:client, or
+        stanzas.
 
         Afterwards `header`, `ended` and `fault` may be new; the last two come after the elements.
         """
         if self.fault or self.ended:
             return []
-        states = self._states
-        theirs = states.get(LXML)
-        states[LXML] = self._dictionary
-        try:
+        if self.header is None:
+            try:
+                data = self._receive_header(data)
+            except RemoteProtocolError as fault:
+                self.fault = fault
             if self.header is None:
-                try:
-                    data = self._receive_header(data)
-                except RemoteProtocolError as fault:
-                    self.fault = fault
-                if self.header is None:
-                    return []
-            data = self._guard.pass_(data)
-            if len(data) <= PIECE_BYTES:
-                elements = self._receive_piece(data)
-            else:
-                elements = []
-                for start in range(0, len(data), PIECE_BYTES):
-                    elements += self._receive_piece(data[start : start + PIECE_BYTES])
-                    if self.fault or self.ended:
-                        break
-            if not self.fault and not self.ended:
-                self.fault = self._guard.fault
-            return elements
-        finally:
-            states[LXML] = theirs
-
-    # -- header ------------------------------------------------------------------------------
+                return []
+        guard = self._guard
+        data = guard.pass_(data)
+        if len(data) <= PIECE_BYTES:
+            received = self._receive_piece(data)
+        else:
+            received = []
+            for piece in pieces_of(data, PIECE_BYTES):
+                received += self._receive_piece(piece)
+                if self.fault or self.ended:
+                    break
+        if guard.fault and not self.fault and not self.ended:
+            self.fault = guard.fault
+        return received
 
     def _receive_header(self, data: bytes) -> bytes:
         """What follows the header; before it is complete, nothing."""
@@ -180,9 +90,11 @@ class StreamParser:
             self._head = buffer
             return b""
         self._head = b""
-        root = parse_start_tag(buffer[start:end])
-        if len(root.nsmap) > self._limits.namespaces:
-            raise violation("namespaces", "too many namespaces in the stream header")
+        with Lent(0):  # Body counts
+            root = parse_start_tag(buffer[start:end])
+            if len(root.nsmap) > self._limits.namespaces:
+                raise violation("namespaces", "too many namespaces in the stream header")
+            self._body = Body(self._limits, root)
         self.header = StreamHeader(
             namespace=root.nsmap.get(None),
             id=root.get("id"),
@@ -191,251 +103,36 @@ class StreamParser:
             version=root.get("version"),
             lang=root.get(f"{{{ns.XML}}}lang"),
         )
-        if ns.COMPONENT in root.nsmap.values():
-            self._tags = _TOP_LEVEL + _COMPONENT_LEVEL
-        self._synthetic = synthetic_header(root)
-        self._prime()
+        self._takes_plain = (
+            self.header.namespace in (ns.CLIENT, ns.COMPONENT)
+            and self._limits.attributes >= ATTRIBUTES
+        )
         return buffer[end:]
 
-    def _prime(self) -> None:
-        """A new document, in the dictionary of the day."""
-        self._count()  # a share in advance, so that many short streams count too
-        self._states[LXML] = self._dictionary = names.present()
-        parser = self._parser = new_parser(self._tags)
-        parser.feed(self._synthetic + f"<message xmlns='{ns.CLIENT}'/>".encode())
-        ((_, first),) = parser.read_events()
-        root = first.getparent()
-        root.clear()
-        self._root = root
-        self._logged = len(parser.feed_error_log)
-        self._tolerated = 0
-
-    # -- body --------------------------------------------------------------------------------
-
-    def _receive_piece(self, piece: bytes) -> list[etree._Element]:
-        if not piece:
-            return []
-        if self._share < self._overdue:
-            return self._feed_until_rest(piece)
-        cut = piece.rfind(self._likely_end) + len(self._likely_end)
-        if len(self._likely_end) <= cut < len(piece):
-            elements = self._feed(piece[:cut])
-            if not self.fault and not self.ended:
-                elements += self._feed(piece[cut:])
-            return elements
-        return self._feed(piece)
-
-    def _feed_until_rest(self, piece: bytes) -> list[etree._Element]:
-        """Tag by tag, for peers whose pieces never end where nothing is open."""
-        elements: list[etree._Element] = []
-        for step in _STEP.finditer(piece):
-            elements += self._feed(step[0])
+    def _receive_piece(self, piece: bytes) -> list[Received]:
+        body = self._body
+        if not (self.quick and self._takes_plain) or (not body.resting and len(piece) < _WORTH):
+            return [*self._receive_odd(piece)]
+        runs = sort(piece)
+        if len(runs) == 1 and isinstance(runs[0], list) and body.resting:
+            return runs[0]  # type: ignore[return-value]  # a list of ours, and of nobody else
+        received: list[Received] = []
+        for run in runs:
+            if isinstance(run, bytes):
+                received += self._receive_odd(run)
+            elif body.resting:
+                received += run
+            else:
+                # Something is open. Nothing in the run closes it, for each of these is well-formed
+                # by itself: they are part of it.
+                received += self._receive_odd("".join(wire_texts(run)).encode())
             if self.fault or self.ended:
                 break
-            if not self._pending:
-                self._prime()
-                return elements + self._receive_piece(piece[step.end() :])
+        return received
+
+    def _receive_odd(self, piece: bytes) -> list[Element]:
+        body = self._body
+        elements = body.receive(piece)
+        self.fault = body.fault
+        self.ended = body.ended
         return elements
-
-    def _feed(self, piece: bytes) -> list[etree._Element]:
-        if not self._pending and piece[0] <= _SPACE and not piece.strip(WHITESPACE):
-            return []  # keepalive (RFC 6120 §4.6.1)
-        self._share -= len(piece)
-        in_text = False
-        try:
-            self._parser.feed(piece)
-        except etree.XMLSyntaxError as error:
-            self.fault = fault_of(error)
-            in_text = is_in_text(error)
-        log = self._parser.feed_error_log
-        if len(log) != self._logged and self._judge(log):
-            return self._replay(piece)
-        elements = self._collect(len(piece))
-        if not self.fault:
-            self._account(piece, elements)
-        elif in_text and not len(self._root):
-            # Nor may there be a text. libxml2 reports long ones in parts, so it depends on the
-            # chunks what it says first.
-            self.fault = _text_between()
-        return elements
-
-    def _judge(self, log: Any) -> bool:
-        """Whether there is an error of namespaces in the log; sets `fault` for those of syntax."""
-        entries = list(log)[self._logged :]
-        self._logged = len(log)
-        for entry in entries:
-            if entry.level == etree.ErrorLevels.FATAL:
-                # The first one is the cause. lxml does not raise for undeclared entities.
-                self.fault = self.fault or fault_by_code(entry.type, entry.message)
-                return False
-            if entry.level == etree.ErrorLevels.ERROR:
-                if entry.type not in _TOLERATED:
-                    return True
-                self._tolerated += 1
-        return False
-
-    def _collect(self, size: int) -> list[etree._Element]:
-        """Detaches what is complete. `size`: of the piece, in bytes."""
-        root = self._root
-        ends = [element for _, element in self._parser.read_events()]
-        children = root[:]
-        if ends != children or root.text or any(map(_tail_of, children)):
-            complete = self._sort_out(children, ends)
-        else:
-            complete = children
-        large = 0
-        foreign = next(root.iterchildren(COMPONENT_ANY), None) is not None
-        if complete:
-            self._check_size(complete, size)
-            if self._open_bytes + size > CROWD_BYTES and is_crowd(root):
-                large = copy_large(complete)
-        del ends, children  # of what is copied no reference may be left: see below
-        take_out(complete)
-        if large:
-            del root[:large]  # frees them; with a reference it would be moved out
-        if len(root):  # one is open; or there is a fault, and no feed any more
-            root.text = None
-        else:
-            root.clear()
-        if foreign:
-            rename(complete)
-        return complete
-
-    def _sort_out(
-        self, children: list[etree._Element], ends: list[etree._Element]
-    ) -> list[etree._Element]:
-        """The complete children before the first fault, where the simple case does not hold."""
-        done = set(ends)
-        self.ended = self._root in done
-        if self.ended:
-            self.fault = None  # only what follows the end can be wrong
-        complete: list[etree._Element] = []
-        fault: RemoteProtocolError | None = _text_fault(self._root.text)
-        for child in children:
-            if fault:
-                break
-            if child in done:
-                complete.append(child)
-            elif child is not children[-1] or self.ended or not self._may_be_top(child):
-                fault = RemoteProtocolError("unsupported-stanza-type", str(child.tag))
-                break
-            fault = _text_fault(child.tail)
-            child.tail = None
-        if fault:
-            self.ended = False
-            self.fault = fault
-        return complete
-
-    def _may_be_top(self, element: etree._Element) -> bool:
-        tag = element.tag
-        namespace, _, _ = tag.rpartition("}")
-        return tag != ROOT and (tag in self._tags or namespace + "}*" in self._tags)
-
-    def _check_size(self, complete: list[etree._Element], size: int) -> None:
-        """Cuts `complete` before the first stanza that breaks a limit, which becomes the fault."""
-        if self._open_bytes + size > self._attributes_bytes and self._has_many_attributes(
-            self._root
-        ):
-            self._cut(complete, self._has_many_attributes, _too_many_attributes)
-        if self._tolerated >= TOLERATED_ERRORS:
-            self._cut(complete, _UNDECLARED_PREFIX, _undeclared_prefix)
-
-    def _cut(
-        self,
-        complete: list[etree._Element],
-        breaks: etree.XPath,
-        error: Callable[[], RemoteProtocolError],
-    ) -> None:
-        for number, element in enumerate(complete):
-            if breaks(element):
-                del complete[number:]
-                self.ended = False
-                self.fault = error()
-                return
-
-    def _account(self, piece: bytes, complete: list[etree._Element]) -> None:
-        """Counts what is open against the limit; forgets it where nothing is."""
-        if not complete:
-            self._pending += piece
-            self._open_bytes += len(piece)
-            if self._open_bytes > self._limits.stanza_bytes:
-                self.fault = violation("stanza_bytes", "the stanza is too long")
-            return
-        self._open_bytes = 0
-        if not len(self._root) and (
-            piece.find(b">", piece.rfind(b"<") + 1) == len(piece) - 1 or _ends_with_tag(piece)
-        ):
-            self._pending.clear()
-            self._delivered = 0
-            if self._tolerated >= TOLERATED_ERRORS or self._logged >= LOG_ENTRIES:
-                self._prime()
-            elif self._share <= 0:
-                self._count()
-                if self._dictionary is not names.present():
-                    self._prime()
-            return
-        self._likely_end = _end_of(complete[-1])
-        self._pending += piece
-        self._delivered += len(complete)
-        if len(self._pending) > self._limits.stanza_bytes + PIECE_BYTES:
-            # Only a stream whose ends cannot be guessed comes here. It loses the stanzas that came
-            # in the same piece before an error of namespaces, nothing else.
-            self._pending[:] = b" "
-            self._delivered = 0
-
-    def _count(self) -> None:
-        names.parsed(SHARE_BYTES - min(self._share, 0))
-        self._share = SHARE_BYTES
-
-    def _replay(self, piece: bytes) -> list[etree._Element]:
-        """The stanzas that were complete before an error of namespaces; sets `fault`."""
-        fault = self.fault = None
-        data = bytes(self._pending + piece)
-        self._prime()
-        elements: list[etree._Element] = []
-        for step in _STEP.findall(data):
-            try:
-                self._parser.feed(step)
-            except etree.XMLSyntaxError as error:
-                fault = fault_of(error)
-                break
-            log = self._parser.feed_error_log
-            if len(log) != self._logged and self._judge(log):
-                break
-            elements += self._collect(len(data))
-            if self.fault:
-                break
-        self.fault = (
-            self.fault or fault or RemoteProtocolError("not-well-formed", "namespace error")
-        )
-        return elements[self._delivered :]
-
-
-def _ends_with_tag(piece: bytes) -> bool:
-    """Whether a tag, not a text, ends the piece, in which a tag has ended. One-sided: False may be
-    wrong."""
-    last = piece.rstrip(WHITESPACE)
-    return last.find(b">", last.rfind(b"<") + 1) == len(last) - 1
-
-
-def _too_many_attributes() -> RemoteProtocolError:
-    return violation("attributes", "too many attributes")
-
-
-def _undeclared_prefix() -> RemoteProtocolError:
-    return RemoteProtocolError("not-well-formed", "undeclared prefix")
-
-
-def _text_fault(text: str | None) -> RemoteProtocolError | None:
-    return _text_between() if text is not None and text.strip(" \t\r\n") else None
-
-
-def _text_between() -> RemoteProtocolError:
-    return RemoteProtocolError("bad-format", "text between stanzas")
-
-
-def _end_of(element: etree._Element) -> bytes:
-    """How elements like this one end, most likely."""
-    if element.text is None and not len(element):
-        return b"/>"
-    return f"</{element.tag.rpartition('}')[2]}>".encode()

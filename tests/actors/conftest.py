@@ -12,6 +12,24 @@ def runtime_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMP_RUNTIME_DIR", str(tmp_path / "run"))
 
 
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    """What the actors log from `info` on. (Booting takes pytest's own handlers away.)"""
+    lines: list[str] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    logger, keeper = logging.getLogger("emp.actors"), Keeper()
+    level = logger.level
+    logger.addHandler(keeper)
+    logger.setLevel(logging.INFO)
+    yield lines
+    logger.removeHandler(keeper)
+    logger.setLevel(level)
+
+
 @pytest.fixture(autouse=True)
 def logging_as_before() -> Iterator[None]:
     """Booting configures logging for a whole process; tests share theirs."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import stat
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ import pytest
 
 from actors import control
 from actors.control import ControlServer
-from actors.messages import ActorInspected, Done, InspectActor, Refused, StopActor
+from actors.messages import (
+    ActorInspected,
+    Done,
+    InspectActor,
+    Refused,
+    ReloadRoutes,
+    RoutesReloaded,
+    StopActor,
+)
 
 
 async def ask(message: object, timeout: float) -> object:
@@ -24,6 +33,8 @@ async def ask(message: object, timeout: float) -> object:
             raise TimeoutError
         case StopActor(name):
             return Done(name)
+        case ReloadRoutes():
+            return RoutesReloaded(3, ("new",), ("old",))
     return Refused("there is no such actor", "ask for another")
 
 
@@ -57,6 +68,8 @@ async def test_answers(running: Running) -> None:
     inspected = await running.request(command="inspect", actor="somebody")
     assert inspected == {"actor": "somebody", "facts": {"kind": "test"}}
     assert await running.request(command="stop-actor", actor="x") == {"detail": "x"}
+    reloaded = await running.request(command="reload")
+    assert reloaded == {"routes": 3, "started": ["new"], "idle": ["old"]}
     refused = await running.request(command="inspect", actor="nobody")
     assert refused == {"error": "there is no such actor", "remedy": "ask for another"}
 
@@ -64,6 +77,19 @@ async def test_answers(running: Running) -> None:
 async def test_silence_is_told(running: Running) -> None:
     answer = await running.request(command="inspect", actor="hung")
     assert "no answer" in answer["error"]
+
+
+async def test_an_application_that_has_no_time_is_said_to_be_busy(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "BUSY_TIMEOUT", 0.05)
+    with ThreadPoolExecutor(1) as pool:
+        command = {"command": "stop-actor", "actor": "x"}
+        asked = pool.submit(control.request, running.path, command)
+        wait([asked])  # the loop of the application is held up here
+    with pytest.raises(control.BusyError, match="has not listened"):
+        asked.result()
+    assert await running.request(command="stop-actor", actor="x") == {"detail": "x"}
 
 
 async def test_stop(running: Running) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.host import OUTGOING_STANZAS
 from actors.ledger import HELD_STANZAS, OVERFULL
 from actors.messages import (
     ActorInspected,
@@ -23,6 +22,7 @@ from actors.messages import (
     StopActor,
     StopSystem,
 )
+from actors.sending import OUTGOING_STANZAS
 from emp import ns
 from emp.errors import (
     InternalServerError,

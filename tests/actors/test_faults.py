@@ -157,7 +157,7 @@ gate = asyncio.Event()
 ran = []
 
 class Gate(Component):
-    async def wait(self, body, stanza):
+    async def hold(self, body, stanza):
         ran.append(body or stanza.id)
         await gate.wait()
         return body if stanza.kind == "message" else E.thing(xmlns="urn:example")
@@ -167,9 +167,9 @@ class Gate(Component):
         return body
 
 routes = Routes(namespaces={"e": "urn:example"})
-routes.iq_get("e:wait").to(Gate.wait)
+routes.iq_get("e:wait").to(Gate.hold)
 routes.message(type="headline").to(Gate.now)
-routes.message("[body]").to(Gate.wait)
+routes.message("[body]").to(Gate.hold)
 """
 
 
@@ -287,7 +287,7 @@ async def test_workers_that_come_and_go_keep_the_order_of_a_sender(tmp_path: Pat
             module(here).gate.set()
             for user in users:
                 assert [body(await user.hear()) for _ in range(4)] == ["0", "1", "2", "3"]
-        [crew] = router.crews.values()
+        [crew] = router.calls.crews.values()
         assert len(crew.workers) == 2
 
 

@@ -26,7 +26,7 @@ def test_a_connection_that_acknowledges_late_holds_up_only_its_own_batches() -> 
         busy.taken(number)
         source.over.append((batch, ((busy, busy.sent),)))
         source.inflow.take(batch)
-    assert source.credit() == (7, (2, 3, 4, 5, 6, 7))
+    assert source.credit() == (7, (2, 3, 4, 5, 6, 7), 0)
     assert [batch for batch, _ in source.over] == [1]
 
 

@@ -138,6 +138,89 @@ async def test_in_the_application(
     await mistake(files(tmp_path, server, app), 2, *words)
 
 
+WRONG_ROUTES = """
+from actors import Component
+from emp.routing import Routes
+
+class Tweets(Component):
+    def show(self, id: int):
+        return None
+    def speak(self, body: str):
+        return body
+
+async def is_late(stanza):
+    return True
+
+pack = Routes()
+pack.message("[x:body]").to(Tweets.speak)  # prefix
+
+routes = Routes({"tw": "urn:example:tweeter"})
+routes.message("[@type=").to(Tweets.speak)  # syntax
+routes.message("[body]", type="chatt").to(Tweets.speak)  # type
+routes.message("[body]", if_=is_late).to(Tweets.speak)  # guard
+routes.presence()  # nowhere
+routes.iq_get("tw:tweet").to("Tweets.speak")  # text
+with routes.connection("hak"):
+    routes.message("[thread]").to(Tweets.speak)  # connection
+routes.message("[subject]", from_="a@@b").to(Tweets.speak)  # address
+routes.message(type="groupchat").to(Tweets.speak)  # original
+routes.message(type="groupchat").to(Tweets.speak)  # duplicate
+routes.message("[body]", type="groupchat").to(Tweets.speak)  # shadowed
+routes.message("[@type='chat'][@type='error']").to(Tweets.speak)  # never
+routes.presence(type="probe").to(Tweets.show)  # argument
+routes.message(type="headline", defaults={"size": 1}).to(Tweets.speak)  # default
+routes.include(pack, "[subject]")  # include
+"""
+
+# Comment on the line that is wrong → what is said of it, and the remedy.
+TOLD = {
+    "prefix": ("the prefix 'x' is not declared (included at ", "Declare it in Routes(namespaces="),
+    "syntax": ("bad XPath", "has no counterpart"),
+    "type": ("there is no message of type 'chatt'", "Did you mean 'chat'?"),
+    "guard": ("the guard is_late is async", "Make it a plain def"),
+    "nowhere": ("this route leads nowhere", "Add .to(Class.action)"),
+    "text": (".to('Tweets.speak') is a text", "Write .to(Tweets.speak) without quotes"),
+    "connection": ("emp.toml has no [connections.hak]", "Did you mean 'hack'?"),
+    "address": ("from_='a@@b' is not an address", "Write user@domain"),
+    "duplicate": ("this route is the same as that at ", "Delete one"),
+    "shadowed": ("this route can never match: that at ", "Write this one before it"),
+    "never": ("this can never match", "the type cannot be both 'chat' and 'error'"),
+    "argument": ("Tweets.show has a parameter 'id' that nothing fills", "Capture it in the route"),
+    "default": ("the route has a default for 'size'", "It takes body"),
+}
+
+
+def line_of(comment: str) -> int:
+    lines = WRONG_ROUTES.splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.endswith(f"  # {comment}"))
+
+
+@pytest.mark.parametrize("arguments", [("check",), ("start",), ("routes",), ("start", "multiproc")])
+async def test_all_mistakes_of_a_routes_file_are_told_at_once(
+    server: DevServer, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    path = files(tmp_path, server, WRONG_ROUTES)
+    name, *system = arguments
+    options = ("--system", *system) if system else ()
+    (tmp_path / "run").mkdir()
+    code, output = await command("emp", name, path, *options, runtime=tmp_path / "run")
+    assert code == 2
+    assert "Traceback" not in output
+    told = [line for line in output.splitlines() if f"{path}:" in line]
+    found = {}
+    for line in told:
+        place, _, said = line.removeprefix("error: ").strip().partition(": ")
+        found[place] = said
+    assert len(found) == len(told), "one line for each"
+    assert set(found) == {f"{path}:{line_of(comment)}" for comment in TOLD}
+    for comment, words in TOLD.items():
+        said = found[f"{path}:{line_of(comment)}"]
+        assert [word for word in words if word not in said] == [], said
+    assert f"(included at {path}:{line_of('include')})" in found[f"{path}:{line_of('prefix')}"]
+    assert f"{path}:{line_of('original')}" in found[f"{path}:{line_of('duplicate')}"]
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["random", "lxml", "actors"])
 async def test_a_module_that_would_hide_another(
     server: DevServer, tmp_path: Path, name: str

@@ -7,6 +7,7 @@ import pytest
 from emp import ns
 from emp.answer import answers, refusal
 from emp.errors import ItemNotFound
+from emp.payload import Payload, payload
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.xml import E, Element
 
@@ -74,11 +75,45 @@ def test_a_request_is_answered_whatever_the_action_sends() -> None:
     assert list(answers(GET, [own])) == [own]
 
 
+@payload("{urn:example:tweeter}tweet")
+class Declared(Payload):
+    id: int
+
+
+def test_objects_of_payload_classes_are_payloads() -> None:
+    (one,) = answers(GET, Declared(7))
+    assert one.payload is not None
+    assert one.payload.get("id") == "7"
+    (several,) = answers(GET, (Declared(7), Tweet(), E.tweet(xmlns="urn:example:tweeter")))
+    assert len(several.xml) == 3
+
+
 @pytest.mark.parametrize(
-    ("request_", "result"), [(GET, "text"), (PRESENCE, "text"), (MESSAGE, 7), (PRESENCE, Tweet())]
+    ("request_", "result", "complaint"),
+    [
+        (GET, "text", "text, which is no answer to <iq/>"),
+        (PRESENCE, "text", "text, which is no answer to <presence/>"),
+        (PRESENCE, Tweet(), "a payload, which is no answer to <presence/>"),
+        (MESSAGE, 7, r"int, which is no answer: return str\(…\)"),
+        (MESSAGE, True, r"bool, which is no answer: return str\(…\)"),
+        (MESSAGE, 7.5, r"float, which is no answer: return str\(…\)"),
+        (MESSAGE, b"7", "bytes, which is no answer: decode it"),
+        (GET, {"id": 7}, "dict, which is no answer: build an element of it"),
+        (GET, {7}, r"set, which is no answer: return list\(…\)"),
+        (GET, (each for each in ()), r"generator, which is no answer: return list\(…\)"),
+        (GET, Tweet, "the class Tweet, which is no answer: return an object of that class"),
+        (GET, ItemNotFound(), "ItemNotFound, which is no answer: raise it"),
+        (GET, object(), "object, which is no answer: an action returns text, an element, an obj"),
+        (GET, [Tweet(), 7], "a list with int, which is no answer"),
+        (GET, [Tweet(), None], "a list with NoneType, which is no answer: an action returns"),
+        (MESSAGE, ["a", "b"], "a list with str, which is no answer: join the texts"),
+        (GET, [[Tweet()]], "a list with list, which is no answer"),
+        (GET, [RESULT, Tweet()], "stanzas and payloads in one list, which is no answer: return"),
+        (MESSAGE, (Tweet(), MESSAGE), r"stanzas and payloads .* send the stanzas with self\.send"),
+    ],
 )
-def test_what_means_nothing(request_: Stanza, result: Any) -> None:
-    with pytest.raises(TypeError, match="no answer"):
+def test_what_means_nothing(request_: Stanza, result: Any, complaint: str) -> None:
+    with pytest.raises(TypeError, match=f"the action returned {complaint}"):
         answers(request_, result)
 
 

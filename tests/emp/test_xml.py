@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -290,6 +292,34 @@ def test_not_well_formed(source: str | bytes) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         parse(source)
     assert caught.value.condition == "not-well-formed"
+
+
+def test_threads_do_not_get_the_verdicts_of_others() -> None:
+    good = "<a xmlns='urn:a'>" + "<b/>" * 200 + "</a>"
+    bad = "<a xmlns='relative'><x:b/>" + "<b xmlns='relative2'/>" * 100 + "</a>"
+    wrong: list[str] = []
+
+    def judge(text: str) -> None:
+        for _ in range(300):
+            try:
+                parse(text)
+                accepted = True
+            except RemoteProtocolError:
+                accepted = False
+            if accepted != (text is good):
+                wrong.append(text)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=judge, args=(text,)) for text in (good, bad) * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong
 
 
 @given(st.binary(max_size=60) | st.text("<>!?-[]CDATA&;'\"=/ axml:ns\0\n", max_size=60))

@@ -1,19 +1,12 @@
 """The echo benchmark: every peer answers the same load from the same stub, in turns."""
 
-import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from tools.benchmark import processes
-from tools.benchmark.errors import BenchError
-from tools.benchmark.peers import PEERS, ROOT, Peer, install_packages
+from tools.benchmark.measuring import CACHE, measure, progress
+from tools.benchmark.peers import PEERS, install_packages
 from tools.benchmark.report import Measurement, Summary, summarise
-from tools.benchmark.stub import Load, Stub, compile_stub
-
-CACHE = ROOT / "build" / "benchmark"
-OUTPUT_TAIL = 15
-"""Lines of a failed peer's output that are shown."""
+from tools.benchmark.stub import Load, compile_stub
 
 
 def run(names: Sequence[str], load: Load, runs: int) -> list[Summary]:
@@ -31,31 +24,8 @@ def run(names: Sequence[str], load: Load, runs: int) -> list[Summary]:
         for peer in peers:
             measurement = measure(peer, program, load)
             measured[peer.name].append(measurement)
-            _progress(f"run {number}/{runs}  {peer.name:<14}{measurement.outcome.rate:>11,.0f}/s")
+            progress(
+                f"run {number}/{runs}  {peer.name:<14}{measurement.outcome.rate:>11,.0f}/s"
+                f"{measurement.cpu_us:>8.1f} µs of processor each"
+            )
     return summarise(measured, versions)
-
-
-def measure(peer: Peer, program: Path, load: Load) -> Measurement:
-    """One run of one peer. Nothing of it is left afterwards. Raises BenchError."""
-    with (
-        tempfile.TemporaryDirectory(prefix="emp-bench-") as scratch,
-        (Path(scratch) / "output").open("w+b") as output,
-        Stub(program, load, count_only=peer.count_only) as stub,
-    ):
-        directory = Path(scratch)
-        keep = processes.ours()  # the stub, and whatever else this process has started
-        process = processes.start(peer.command(CACHE, directory, stub.port), directory, output)
-        try:
-            outcome = stub.outcome(process)
-            return Measurement(outcome, processes.peak_memory(processes.others(keep)))
-        except BenchError as error:
-            output.seek(0)
-            tail = output.read().decode(errors="replace").splitlines()[-OUTPUT_TAIL:]
-            shown = "".join(f"\n    {line}" for line in tail)
-            raise BenchError(f"{peer.name}: {error}{shown}") from None
-        finally:
-            processes.stop(process, keep)
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -3,13 +3,16 @@
  * It accepts one connection on loopback, takes any handshake, and then runs three phases over it:
  *   warm-up   as fast as the socket takes them, not measured
  *   latency   a fixed number in flight (1: one at a time), each round trip timed
- *   flood     as fast as the socket takes them, until all are answered
+ *   flood     as fast as the socket takes them, or with so many in flight, until all are answered
  * Every message is exactly MESSAGE_BYTES long and has an id and a body of its own; its sender is
- * one of USERS. The component has to answer each with the body "echo " + the request's body. Every
+ * one of --users. The component has to answer each with the body "echo " + the request's body. Every
  * answer is counted once by the number in its body (none lost, none twice); every VERIFY_EVERY-th
  * is compared whole. With --count-only answers are just counted, for peers that send canned ones.
  *
- * Output: a line "port N", then one line of JSON. Then it keeps the stream open until its standard
+ * With --sleepers N there are, all through the latency phase, N other messages under way, each from
+ * a sender of its own to sleep@: when one is answered the same sender sends the next.
+ *
+ * Output: a line "port N", a line "flood" when that begins, then one line of JSON. Then it keeps the stream open until its standard
  * input ends, so that whoever runs it can look at the component's processes while they live.
  * Exit code: 0; 2 for wrong usage; 3 when the component failed, with the reason on stderr.
  */
@@ -33,6 +36,8 @@
 enum {
     MESSAGE_BYTES = 300,
     USERS = 1000,               /* different senders: more than any sane cache of the last few */
+    SLEEPERS_MAX = 1000,
+    SLEEPER_BYTES = 200,        /* more than the message of one */
     DIGITS = 10,
     VERIFY_EVERY = 64,
     OUT_BYTES = 300 * 256,      /* written at once; a multiple of MESSAGE_BYTES */
@@ -53,6 +58,13 @@ static const char CLOSE[] = "</message>", ANSWER[] = ">echo ", ADDRESS[] = "@ben
 
 static int peer = -1;
 static int count_only, stall_seconds = 20;
+
+static uint64_t users = USERS;
+static const char *local_part;              /* of the address that messages go to; NULL: none */
+
+static uint64_t sleepers, slept;
+static int idle[SLEEPERS_MAX];              /* those sleepers that have a message to send */
+static uint64_t idle_used;
 
 static char template[MESSAGE_BYTES + 1];
 static size_t id_at, user_at, body_at, filler_at, filler_bytes;
@@ -109,8 +121,8 @@ static void make_template(void)
 {
     char text[MESSAGE_BYTES * 2];
     int start = snprintf(text, sizeof text,
-        "<message type='chat' id='m%0*d' from='user000%s' to='%s'><body>%0*d ",
-        DIGITS, 0, ADDRESS, DOMAIN, DIGITS, 0);
+        "<message type='chat' id='m%0*d' from='user000%s' to='%s%s%s'><body>%0*d ",
+        DIGITS, 0, ADDRESS, local_part ? local_part : "", local_part ? "@" : "", DOMAIN, DIGITS, 0);
     static const char end[] = "</body></message>";
     filler_at = (size_t)start;
     filler_bytes = MESSAGE_BYTES - (size_t)start - strlen(end);
@@ -127,9 +139,19 @@ static void make_message(char *at, uint64_t number)
 {
     memcpy(at, template, MESSAGE_BYTES);
     put_digits(at + id_at, number, DIGITS);
-    put_digits(at + user_at, number % USERS, 3);
+    put_digits(at + user_at, number % users, 3);
     put_digits(at + body_at, number, DIGITS);
     memcpy(at + filler_at, FILLER + number % FILLER_STARTS, filler_bytes);
+}
+
+static void add_sleepers(void)
+{
+    while (idle_used && out_used + SLEEPER_BYTES <= OUT_BYTES) {
+        int number = idle[--idle_used];
+        out_used += (size_t)snprintf(out + out_used, SLEEPER_BYTES,
+            "<message type='chat' id='s%llu' from='sleeper%03d%s' to='sleep@%s'><body>sleep</body></message>",
+            (unsigned long long)slept, number, ADDRESS, DOMAIN);
+    }
 }
 
 /* ---- answers ---- */
@@ -144,7 +166,7 @@ static int is_whole(uint64_t number, const char *text, size_t text_bytes, const 
 {
     char user[4] = "";
     const char *address = memmem(stanza, bytes, ADDRESS, sizeof ADDRESS - 1);
-    put_digits(user, number % USERS, 3);
+    put_digits(user, number % users, 3);
     return address && address - stanza > 3 && !memcmp(address - 3, user, 3)
         && text_bytes > DIGITS + 1 + filler_bytes
         && !memcmp(text + DIGITS + 1, FILLER + number % FILLER_STARTS, filler_bytes)
@@ -165,8 +187,25 @@ static void note_trip(uint64_t number, uint64_t now)
     trips[trips_used++] = trip > UINT32_MAX ? UINT32_MAX : (uint32_t)trip;
 }
 
+/* Returns 0 if the answer is none to a sleeper. */
+static int wake(const char *stanza, size_t bytes)
+{
+    static const char NAME[] = "sleeper";
+    const char *name = memmem(stanza, bytes, NAME, sizeof NAME - 1);
+    if (!name)
+        return 0;
+    int number = atoi(name + sizeof NAME - 1);
+    if (!memmem(stanza, bytes, ">slept<", 7) || idle_used == sleepers || (uint64_t)number >= sleepers)
+        fail("no answer of a sleeper: %.*s", (int)(bytes < 400 ? bytes : 400), stanza);
+    idle[idle_used++] = number;
+    slept++;
+    return 1;
+}
+
 static void take_answer(const char *stanza, size_t bytes, uint64_t now)
 {
+    if (sleepers && wake(stanza, bytes))
+        return;
     if (count_only) {
         note_trip(answered++, now);     /* in order, for want of a number */
         return;
@@ -255,13 +294,13 @@ typedef struct {
     double seconds, cpu;
 } Result;
 
-/* Sends `limit` messages, or as many as fit into `seconds`, with at most `window` in flight
- * (0: as many as the socket takes), and returns when the last is answered. */
+/* Sends `limit` messages, or as many as fit into `seconds` (0: no limit), with at most `window` in
+ * flight (0: as many as the socket takes), and returns when the last is answered. */
 static Result run_phase(uint64_t limit, double seconds, uint64_t window)
 {
     uint64_t first = next_number, answered_before = answered + wrong;
     double cpu = cpu_seconds();
-    uint64_t started = now_ns(), until = limit == NO_LIMIT ? started + (uint64_t)(seconds * 1e9) : UINT64_MAX;
+    uint64_t started = now_ns(), until = seconds > 0 ? started + (uint64_t)(seconds * 1e9) : UINT64_MAX;
     int more = 1;
     for (;;) {
         uint64_t done = answered + wrong - answered_before;
@@ -286,7 +325,9 @@ static Result run_phase(uint64_t limit, double seconds, uint64_t window)
             out_used = room * MESSAGE_BYTES;
             out_done = 0;
         }
-        if (!more && out_used == 0 && done >= next_number - first)
+        if (timing && more)
+            add_sleepers();
+        if (!more && out_used == 0 && done >= next_number - first && idle_used == sleepers)
             break;
         int wrote = 0;
         if (out_used) {
@@ -368,6 +409,31 @@ static void accept_component(int port)
     send_text("<handshake/>");
 }
 
+/* Until standard input ends; a component that closes the stream before is answered. */
+static void wait_for_the_end(void)
+{
+    static const char END[] = "</stream:stream>";
+    struct pollfd p[2] = { { .fd = 0, .events = POLLIN }, { .fd = peer, .events = POLLIN } };
+    in_used = 0;
+    for (;;) {
+        poll(p, 2, -1);
+        if (p[0].revents && read(0, out, sizeof out) <= 0)
+            return;
+        if (!p[1].revents)
+            continue;
+        if (in_used == IN_BYTES)
+            in_used = 0;
+        ssize_t n = recv(peer, in + in_used, IN_BYTES - in_used, MSG_DONTWAIT);
+        if (n > 0)
+            in_used += (size_t)n;
+        if (n <= 0 || memmem(in, in_used, END, sizeof END - 1)) {
+            send(peer, END, sizeof END - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+            close(peer);
+            p[1].fd = -1;           /* poll() leaves it out */
+        }
+    }
+}
+
 static void print_text(const char *text)            /* as a JSON string */
 {
     putchar('"');
@@ -383,8 +449,10 @@ static void print_text(const char *text)            /* as a JSON string */
 
 static void usage(void)
 {
-    fputs("usage: stub [--port N] [--warm-up STANZAS] [--round-trips STANZAS] [--in-flight N]\n"
-          "            [--stanzas N | --seconds S] [--stall SECONDS] [--count-only]\n", stderr);
+    fputs("usage: stub [--port N] [--users N] [--to LOCAL-PART] [--count-only] [--stall SECONDS]\n"
+          "            [--warm-up STANZAS] [--warm-up-seconds S]\n"
+          "            [--round-trips STANZAS] [--in-flight N] [--sleepers N]\n"
+          "            [--stanzas N] [--seconds S] [--window N]\n", stderr);
     exit(2);
 }
 
@@ -399,8 +467,8 @@ static double number_argument(const char *text, double low, double high)
 
 int main(int argc, char **argv)
 {
-    uint64_t warm_up = 0, round_trips = 0, in_flight = 1, stanzas = NO_LIMIT;
-    double seconds = 5, room = (double)NUMBERS_MAX / 4;
+    uint64_t warm_up = 0, round_trips = 0, in_flight = 1, stanzas = NO_LIMIT, window = 0;
+    double seconds = 0, warm_up_seconds = 0, room = (double)NUMBERS_MAX / 4;
     int port = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--count-only"))
@@ -417,10 +485,26 @@ int main(int argc, char **argv)
             stanzas = (uint64_t)number_argument(argv[++i], 1, room);
         else if (!strcmp(argv[i], "--seconds"))
             seconds = number_argument(argv[++i], 0.01, 3600);
+        else if (!strcmp(argv[i], "--warm-up-seconds"))
+            warm_up_seconds = number_argument(argv[++i], 0.01, 3600);
+        else if (!strcmp(argv[i], "--window"))
+            window = (uint64_t)number_argument(argv[++i], 1, WINDOW_MAX);
+        else if (!strcmp(argv[i], "--users"))
+            users = (uint64_t)number_argument(argv[++i], 1, USERS);
+        else if (!strcmp(argv[i], "--sleepers"))
+            sleepers = (uint64_t)number_argument(argv[++i], 0, SLEEPERS_MAX);
+        else if (!strcmp(argv[i], "--to") && i + 1 < argc && strlen(argv[i + 1]) <= 20)
+            local_part = argv[++i];
         else if (!strcmp(argv[i], "--stall"))
             stall_seconds = (int)number_argument(argv[++i], 1, 3600);
         else
             usage();
+    }
+    if (stanzas == NO_LIMIT && seconds == 0)
+        usage();
+    while (idle_used < sleepers) {
+        idle[idle_used] = (int)idle_used;
+        idle_used++;
     }
     make_template();
     seen = calloc(1, NUMBERS_MAX / 8);
@@ -429,25 +513,27 @@ int main(int argc, char **argv)
     accept_component(port);
 
     if (warm_up)
-        run_phase(warm_up, 0, 0);
+        run_phase(warm_up, warm_up_seconds, window);
+    Result latency = { 0, 0, 0 };
     timing = 1;
     if (round_trips)
-        run_phase(round_trips, 0, in_flight);
+        latency = run_phase(round_trips, 0, in_flight);
     timing = 0;
-    Result flood = run_phase(stanzas, seconds, 0);
+    puts("flood");
+    fflush(stdout);
+    Result flood = run_phase(stanzas, seconds, window);
 
     printf("{\"stanzas\": %llu, \"seconds\": %.6f, \"stub_cpu\": %.3f, \"wrong\": %llu, \"first_wrong\": ",
            (unsigned long long)flood.stanzas, flood.seconds, flood.cpu / flood.seconds,
            (unsigned long long)wrong);
     print_text(first_wrong);
+    printf(", \"slept\": %llu, \"latency_seconds\": %.6f", (unsigned long long)slept, latency.seconds);
     printf(", \"round_trips_ns\": [");
     for (size_t i = 0; i < trips_used; i++)
         printf(i ? ",%u" : "%u", trips[i]);
     puts("]}");
     fflush(stdout);
 
-    while (read(0, out, sizeof out) > 0) {
-    }
-    send_text("</stream:stream>");
+    wait_for_the_end();
     return 0;
 }

@@ -20,10 +20,12 @@ FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11")
 class Load:
     """What the component is given to do.
 
-    warm_up: messages before anything is measured. round_trips: messages of the latency phase, of
-    which in_flight are on their way at any time. Then the flood: `stanzas` messages, or as many
-    as go out in `seconds` when stanzas is None. stall: seconds without any answer after which the
-    component counts as dead.
+    warm_up: messages before anything is measured, for warm_up_seconds at most. round_trips:
+    messages of the latency phase, of which in_flight are on their way at any time, and besides them
+    one of each of the sleepers. Then the flood: `stanzas` messages, or as many as go out in
+    `seconds` when stanzas is None. window: how many may be on their way in warm-up and flood; None:
+    as many as the socket takes. users: different senders. to: the local part of the address that
+    messages go to. stall: seconds without any answer after which the component counts as dead.
     """
 
     warm_up: int = 20_000
@@ -32,29 +34,42 @@ class Load:
     stanzas: int | None = None
     seconds: float = 5.0
     stall: int = 20
+    warm_up_seconds: float | None = None
+    sleepers: int = 0
+    window: int | None = None
+    users: int | None = None
+    to: str | None = None
 
     def arguments(self) -> list[str]:
         """The stub's command line."""
-        flood = ("--seconds", self.seconds) if self.stanzas is None else ("--stanzas", self.stanzas)
         pairs = [
             ("--warm-up", self.warm_up),
+            ("--warm-up-seconds", self.warm_up_seconds),
             ("--round-trips", self.round_trips),
             ("--in-flight", self.in_flight),
+            ("--sleepers", self.sleepers),
+            ("--stanzas", self.stanzas),
+            ("--seconds", self.seconds if self.stanzas is None else None),
+            ("--window", self.window),
+            ("--users", self.users),
+            ("--to", self.to),
             ("--stall", self.stall),
-            flood,
         ]
-        return [str(word) for pair in pairs for word in pair]
+        return [str(word) for pair in pairs if pair[1] is not None for word in pair]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run has shown. `stub_cpu` is the share of one core that the stub itself took in the
-    flood: near 1.0, the stub and not the component is what was measured."""
+    flood: near 1.0, the stub and not the component is what was measured. `slept`: messages of
+    sleepers that were answered in the latency phase, which took `latency_seconds`."""
 
     stanzas: int
     seconds: float
     stub_cpu: float
     round_trips_ns: tuple[int, ...]
+    slept: int = 0
+    latency_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -99,6 +114,7 @@ class Stub:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,  # a line that a buffer holds already would not wake the poll
             start_new_session=True,
         )
         try:
@@ -114,12 +130,21 @@ class Stub:
         self._process.kill()
         self._process.communicate()
 
+    def wait_for_flood(self, component: "subprocess.Popen[bytes]") -> None:
+        """Waits until the flood begins. Raises BenchError when that will never be."""
+        if self._next(component) != "flood":
+            raise BenchError("the stub does not speak as it should")
+
     def outcome(self, component: "subprocess.Popen[bytes]") -> Outcome:
-        """Waits until the component has done all, or one of the two has ended.
+        """Waits, after wait_for_flood, until the component has done all.
 
         The stream stays open afterwards: the component lives until the `with` block ends or it is
         stopped. Raises BenchError when it failed or answered wrongly.
         """
+        return read_outcome(json.loads(self._next(component)))
+
+    def _next(self, component: "subprocess.Popen[bytes]") -> str:
+        """The next line. Raises BenchError when stub or component have ended instead."""
         assert self._process.stdout is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
@@ -131,13 +156,13 @@ class Stub:
             os.close(component_end)
         if self._process.stdout.fileno() not in ready:
             raise BenchError(f"ended by itself with code {component.wait()}")
-        return read_outcome(json.loads(self._line()))
+        return self._line()
 
     def _line(self) -> str:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         if line := self._process.stdout.readline():
-            return line.decode()
+            return line.decode().rstrip()
         raise BenchError(self._process.stderr.read().decode().strip().removeprefix("stub: "))
 
 
@@ -150,4 +175,6 @@ def read_outcome(data: dict[str, Any]) -> Outcome:
         seconds=data["seconds"],
         stub_cpu=data["stub_cpu"],
         round_trips_ns=tuple(data["round_trips_ns"]),
+        slept=data["slept"],
+        latency_seconds=data["latency_seconds"],
     )

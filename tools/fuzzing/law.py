@@ -15,10 +15,12 @@ from typing import Any, Final
 from lxml import etree
 
 from emp.errors import RemoteProtocolError
+from emp.stanza import Stanza
 from emp.stream.events import StanzasReceived, StartTLS, StreamFailed
 from tools.fuzzing.case import IN, Case, pieces_of
-from tools.fuzzing.oracle import Wrong, content_of
+from tools.fuzzing.oracle import Wrong
 from tools.fuzzing.run import Run, play
+from tools.fuzzing.twins import facts_of
 
 LONGEST: Final = 2048
 """Bytes that are fed one by one: a few milliseconds."""
@@ -94,16 +96,17 @@ def _is_exempt(run: Run, events: Sequence[object], queued: bytes) -> bool:
 
 
 def told(events: Sequence[object]) -> list[object]:
-    """Events in a form that compares: stanzas one by one as bytes, errors by their conditions."""
+    """Events in a form that compares: stanzas by what they say, errors by their conditions."""
     result: list[object] = []
     for event in events:
         if isinstance(event, StanzasReceived):
-            result += [stanza.to_bytes() for stanza in event.stanzas]
+            # Not as bytes: those of plain stanzas are as they came (emp.stream.shortcut).
+            result += [facts_of(stanza) for stanza in event.stanzas]
         elif isinstance(event, StreamFailed):
             error = event.error
             result.append((type(error).__name__, error.condition))
-        elif isinstance(event, etree._Element):  # not as bytes: lxml numbers prefixes as they come
-            result.append(content_of(event))
+        elif isinstance(event, etree._Element | Stanza):  # lxml numbers prefixes as they come
+            result.append(facts_of(event))
         else:
             result.append(repr(event))
     return result

@@ -28,7 +28,7 @@ from emp.stream.events import (
     StreamFailed,
     StreamOpened,
 )
-from emp.stream.parser import StreamParser
+from emp.stream.parser import Received, StreamParser
 from emp.wire import parse_neutral
 
 _EVENTS: Final = frozenset({Authenticated, Compute, Ready, StartTLS, StreamOpened})
@@ -119,11 +119,12 @@ class ParserJudge:
         self.over = False
         self._parser = parser
 
-    def judge(self, elements: Sequence[etree._Element]) -> None:
+    def judge(self, received: Sequence[Received]) -> None:
         """These were returned by one call. Wrong if that cannot be."""
-        if self.over and elements:
-            raise Wrong("after the end", f"{elements!r:.500}")
-        for element in elements:
+        if self.over and received:
+            raise Wrong("after the end", f"{received!r:.500}")
+        for each in received:
+            element = each.tree if isinstance(each, Stanza) else each
             if not isinstance(element.tag, str) or element.tail is not None:
                 raise Wrong("no element", f"{element!r:.500}")
         fault = self._parser.fault

@@ -41,6 +41,9 @@ PARSERS: Final[Sequence[tuple[str, str, str]]] = (
     ("parser-server", "parser", "sasl2.server"),
     ("parser-component", "parser", "component.client"),
     ("parser-narrow", "parser-narrow", "narrow.client"),
+    ("parser-twins-client", "parser-twins", "plain.client"),
+    ("parser-twins-component", "parser-twins", "component.client"),
+    ("parser-twins-narrow", "parser-twins-narrow", "component-narrow.client"),
 )
 SCRIPT: Final[Sequence[tuple[int, str]]] = (
     # who (0: initiator, 1: server) does what, as soon as both are ready and silent

@@ -9,7 +9,7 @@ from typing import Any, Final
 from emp import names, ns
 from emp.errors import RemoteProtocolError, StanzasTooLarge
 from emp.stanza import Iq, Message, Presence, Stanza
-from emp.stream import parser
+from emp.stream import body
 from emp.stream.engine import Stream
 from emp.stream.events import Compute, Event, StartTLS, StreamFailed
 from emp.stream.parser import StreamParser
@@ -108,7 +108,7 @@ class StreamRun:
 
     def state(self) -> tuple[Any, ...]:
         """What must be the same however the bytes were cut. Not `idle`: that a stream is at rest
-        may be noticed later (emp.stream.parser)."""
+        may be noticed later (emp.stream.body)."""
         return self.engine.ready, self.engine.closed, self.engine.closing
 
     def _taken(self, events: list[Event]) -> list[Event]:
@@ -205,10 +205,10 @@ def play(case: Case) -> Run:
 def forgetful(much: bool = True) -> Iterator[None]:
     """Meanwhile the names that peers make up are forgotten (emp.names) after every few stanzas, not
     after thousands: lxml's memory would not survive a mistake in that."""
-    usual = names.DICTIONARY_BYTES, parser.SHARE_BYTES
+    usual = names.DICTIONARY_BYTES, body.SHARE_BYTES
     if much:
-        names.DICTIONARY_BYTES, parser.SHARE_BYTES = FORGET_BYTES  # type: ignore[misc]
+        names.DICTIONARY_BYTES, body.SHARE_BYTES = FORGET_BYTES  # type: ignore[misc]
     try:
         yield
     finally:
-        names.DICTIONARY_BYTES, parser.SHARE_BYTES = usual  # type: ignore[misc]
+        names.DICTIONARY_BYTES, body.SHARE_BYTES = usual  # type: ignore[misc]

@@ -28,6 +28,7 @@ from emp.stream.management import Management
 from emp.stream.parser import StreamParser
 from emp.tokens import ClientTokens, Token, TokenStore
 from tools.fuzzing.chance import Chance
+from tools.fuzzing.twins import TwinParser
 
 DOMAIN: Final = "localhost"
 BINDINGS: Final = {"tls-exporter": b"e" * 32, "tls-server-end-point": b"p" * 32}
@@ -170,8 +171,8 @@ def _subject(role: str, build: Callable[..., Stream], **settings: Any) -> Subjec
     return Subject(role, make, bindings, settings.get("framing", TCP))
 
 
-def _parser(limits: Limits) -> Subject:
-    return Subject("parser", lambda: StreamParser(limits), {})
+def _parser(limits: Limits, parser: type[StreamParser] = StreamParser) -> Subject:
+    return Subject("parser", lambda: parser(limits), {})
 
 
 _CLASSIC: Final[dict[str, Any]] = {"sasl2": False}
@@ -237,6 +238,8 @@ SUBJECTS: Final[Mapping[str, Subject]] = {
     ),
     "parser": _parser(Limits()),
     "parser-narrow": _parser(NARROW),
+    "parser-twins": _parser(Limits(), TwinParser),
+    "parser-twins-narrow": _parser(NARROW, TwinParser),
 }
 
 ROLES: Final = tuple(dict.fromkeys(subject.role for subject in SUBJECTS.values()))

@@ -172,7 +172,24 @@ _SASL: Final = "xmlns='urn:ietf:params:xml:ns:xmpp-sasl'"
 _ERRORS: Final = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
 _STANZAS: Final = "xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'"
 
+# Those that the shortcut takes (emp.stream.shortcut), while nothing is changed in them.
+PLAIN_STANZAS: Final = [
+    text.encode()
+    for text in (
+        "<message type='chat' id='1' from='a@b/c' to='d@e'><body>hi</body></message>",
+        '<message to="d@e" from="a@b/c" xml:lang="en"><thread>t</thread><body>a &amp; b</body>'
+        "<active xmlns='http://jabber.org/protocol/chatstates'/></message>",
+        "<message><stanza-id xmlns='urn:xmpp:sid:0' by='d@e' id='\N{SNOWMAN}'/><body/></message>",
+        "<presence from='a@b/c'><show>away</show><c xmlns='http://jabber.org/protocol/caps' "
+        "hash='sha-1' node='http://a.b/' ver='v='/></presence>",
+        "<iq type='get' id='1' from='a@b/c' to='d@e'><ping xmlns='urn:xmpp:ping'/></iq>",
+        "<iq type='result' id='1' from='a@b/c'/>",
+    )
+]
+
 STANZAS: Final = [
+    *PLAIN_STANZAS,
+] + [
     text.encode()
     for text in (
         "<presence/>",

@@ -18,7 +18,7 @@ from emp.sasl import MECHANISMS, Attempt
 from emp.sasl.ht import BINDINGS, HashedTokenClient, HashedTokenServer
 from emp.sasl.issued import Issued
 from emp.tokens import Token
-from emp.xep.delay import format_datetime, parse_datetime
+from emp.xep.timestamps import format_datetime, parse_datetime
 from emp.xml import Element, escape
 
 if TYPE_CHECKING:

@@ -7,9 +7,15 @@ import pytest
 
 from emp.errors import RouteError
 from emp.routing import Routes, compile_routes
+from emp.stanza import Message, Presence, Stanza
 from tests.emp.routing.components import Tweets
 
+METHODS = ["message", "presence", "iq", "iq_get", "iq_set", "route", "fallback"]
 NAMESPACES = {"tw": "urn:example:tweeter"}
+
+
+async def wait(stanza: Stanza) -> bool:
+    return bool(stanza)
 
 
 def lines_of(routes: Routes) -> list[str]:
@@ -88,20 +94,19 @@ def test_all_conditions_as_one_xpath(
         ("route", "/message[@type='chat']", True),
         ("iq_get", "tw:tweets", True),
         ("message", "[body][tw:tweet]", True),
-        ("message", "[*]", False),
-        ("message", "[tw:*]", False),
-        ("message", "[text()]", False),
-        ("message", "[@type='normal']", False),  # an absent type is not @type='normal'
-        ("route", "[@type='available']", False),
-        ("message", "[@type='']", False),
-        ("message", "[@xml:lang='en']", False),
-        ("message", "[@type='chat' or @id='1']", False),
+        ("message", "[*]", True),
+        ("message", "[tw:*]", True),
+        ("message", "[@type='normal']", True),
+        ("message", "[@xml:lang='en']", True),
+        ("message", "[@type='chat' or @id='1']", True),
+        ("message", "[@type='chat']/body", True),
+        ("iq_get", "tw:tweet[@id]", True),
+        ("iq", "tw:tweets", True),
+        ("message", "[re:test(body, '^!')]", True),
         ("message", "[@type='chat'][1]", False),
-        ("message", "[@type='chat']/body", False),
-        ("iq_get", "tw:*", False),
-        ("iq_get", "tw:tweet[@id]", False),
-        ("iq_get", "tw:tweets/tw:tweet", False),
-        ("iq", "tw:tweets", False),  # in an error, what was sent may come first
+        ("message", "[string-length(body) > 3]", False),
+        ("message", "[count(*) = 2]", False),
+        ("message", "body/..", False),
     ],
 )
 def test_what_needs_no_xpath(method: str, xpath: str | None, exact: bool) -> None:
@@ -144,11 +149,11 @@ def test_one_mistake_has_file_and_line() -> None:
 
 def test_duplicates_name_both_places() -> None:
     routes = Routes(NAMESPACES)
-    routes.iq_get("tw:tweets", from_="a@b").to(Tweets.index)  # original
-    routes.iq_get("tw:tweet", from_="a@b").to(Tweets.index)
     with routes.resource("x"):
         routes.iq_get("tw:tweets", from_="a@b").to(Tweets.index)
-    routes.route("/iq[ @type = 'get' ][jid:bare(@from)='a@b']/tw:tweets").to(Tweets.show)  # again
+    routes.iq_get("tw:tweets", from_="a@b").to(Tweets.index)  # original
+    routes.iq_get("tw:tweet", from_="a@b").to(Tweets.index)
+    routes.iq_get(" tw:tweets ", from_="A@B").to(Tweets.show)  # again
     (line,) = lines_of(routes)
     assert line == (
         f"{__file__}:{line_of('again')}: this route is the same as that at "
@@ -219,6 +224,58 @@ def test_resources_are_not_nested() -> None:
     assert empty.startswith(f"{__file__}:{line_of('empty')}: '' is not a resource: ")
 
 
+def test_one_mistake_makes_no_others() -> None:
+    routes = Routes()
+    routes.message(if_=7).to(Tweets.show)  # type: ignore[arg-type]  # a wrong guard
+    with routes.resource(""):  # a wrong resource
+        routes.message().to(Tweets.show)
+    with routes.connection(""):  # a wrong connection
+        routes.message().to(Tweets.show)
+    routes.message().to(Tweets.index)
+    told = [line.split(": ")[0] for line in lines_of(routes)]
+    places = ["a wrong guard", "a wrong resource", "a wrong connection"]
+    assert told == [f"{__file__}:{line_of(place)}" for place in places]
+
+
+def test_connection_and_resource_nest_in_each_other() -> None:
+    routes = Routes()
+    with routes.connection("main"):
+        with routes.resource("x"):
+            routes.message().to(Tweets.index)
+        routes.message().to(Tweets.index)
+    with routes.resource("x"), routes.connection("other"):
+        routes.message().to(Tweets.index)
+    routes.message().to(Tweets.index)
+    table = compile_routes(routes)
+    scopes = [(route.connection, route.resource) for route in table.routes]
+    assert scopes == [("main", "x"), ("main", None), ("other", "x"), (None, None)]
+    for connection, resource, expected in [
+        ("main", None, 2), ("main", "x", 1), ("other", "x", 3), ("other", "y", 4), (None, "x", 4)
+    ]:  # fmt: skip
+        found = table.match(Message(), resource, connection=connection)
+        assert found is not None
+        assert found.route.number == expected
+
+
+def test_wrong_connections() -> None:
+    routes = Routes()
+    with routes.connection("a"), routes.resource("x"), routes.connection("a"):  # the same twice
+        routes.message().to(Tweets.index)
+    with routes.connection(""):  # no name
+        pass
+    with routes.connection(7):  # type: ignore[arg-type]  # no text
+        pass
+    twice, empty, number = lines_of(routes)
+    assert twice.startswith(
+        f"{__file__}:{line_of('the same twice')}: connection 'a' inside of connection 'a'"
+    )
+    assert empty == (
+        f"{__file__}:{line_of('no name')}: '' is not the name of a connection. "
+        "Write the NAME of [connections.NAME]"
+    )
+    assert "7 is not the name of a connection" in number
+
+
 def test_a_resource_ends_with_its_block() -> None:
     routes = Routes()
     with contextlib.suppress(LookupError), routes.resource("x"):
@@ -239,3 +296,98 @@ def test_one_target_for_each_route() -> None:
 
 def test_no_routes_are_no_mistake() -> None:
     assert compile_routes(Routes()).routes == ()
+
+
+def test_shadowed_routes_name_both_places() -> None:
+    routes = Routes(NAMESPACES)
+    routes.message(from_="a@b").to(Tweets.index)  # all of them
+    with routes.connection("main"):
+        routes.message("[body]", type="chat", from_="a@b/c").to(Tweets.show)
+    routes.message("[body]", type="chat", from_="a@b").to(Tweets.show)  # some of them
+    first, last = lines_of(routes)
+    assert first.startswith(f"{__file__}:{line_of('some of them') - 1}: this route can never match")
+    assert last == (
+        f"{__file__}:{line_of('some of them')}: this route can never match: that at "
+        f"{__file__}:{line_of('all of them')} matches whatever it would. "
+        "Write this one before it, or delete it"
+    )
+
+
+def test_fallbacks_come_last_wherever_they_stand() -> None:
+    routes = Routes(NAMESPACES)
+    routes.fallback("[body]", type="chat").to(Tweets.show)
+    routes.fallback("/iq/tw:tweet", id="tw:tweet/@id").to(Tweets.show)
+    routes.fallback().to(Tweets.about)
+    routes.message("[@id='1']").to(Tweets.index)
+    table = compile_routes(routes)
+    assert [route.fallback for route in table.routes] == [False, True, True, True]
+
+    def action(stanza: Stanza) -> str:
+        found = table.match(stanza)
+        assert found is not None
+        return found.route.action
+
+    assert action(Message(body="hi", type="chat", id="1")) == "index"
+    assert action(Message(body="hi", type="chat")) == "show"
+    assert action(Message(body="hi")) == "about"
+    assert action(Presence()) == "about"
+
+
+def test_templates_capture_parts_of_addresses() -> None:
+    routes = Routes()
+    routes.message(to="{channel}@chat.example.org", from_="{sender}@example.org").to(Tweets.index)
+    (route,) = compile_routes(routes).routes
+    assert set(route.captures) == {"channel", "sender"}
+    match = compile_routes(routes).match
+    found = match(Message("Lounge@chat.example.org/nick", from_="bar@example.org/x"))
+    assert found is not None
+    assert found.captures == {"channel": "lounge", "sender": "bar"}
+    assert match(Message("chat.example.org", from_="bar@example.org")) is None
+    assert match(Message("lounge@example.org", from_="bar@example.org")) is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_guards_and_defaults(method: str) -> None:
+    routes = Routes()
+    given = {"page": 1}
+    getattr(routes, method)(if_=callable, defaults=given, who="@from").to(Tweets.index)
+    given["page"] = 2  # what was declared is not changed by that
+    (route,) = compile_routes(routes).routes
+    assert (route.guard, route.defaults) == ("callable", {"page": 1})
+    assert route.captures == {"who": "@from"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"if_": "@x"}, "if_='@x' is no function"),
+        ({"if_": wait}, "is async, but a route is found without waiting"),
+        ({"if_": lambda: True}, "cannot be called with one argument"),
+        ({"defaults": "@x"}, "defaults='@x' does not give arguments by name. Write defaults={"),
+        ({"defaults": {1: 2}}, "defaults={1: 2} does not give arguments by name"),
+        ({"defaults": {"a b": 2}}, "does not give arguments by name"),
+        ({"id_": 7}, "id_= takes a text"),
+    ],
+)
+def test_keywords_are_never_captures(method: str, keywords: dict[str, Any], message: str) -> None:
+    routes = Routes()
+    getattr(routes, method)(**keywords).to(Tweets.index)
+    (line,) = lines_of(routes)
+    assert line.startswith(f"{__file__}:")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    ("method", "keyword"),
+    [
+        *(("presence", name) for name in ("body", "subject", "thread")),
+        *(("iq", name) for name in ("body", "subject", "thread")),
+        *((method, "type") for method in ("iq_get", "iq_set")),
+    ],
+)
+def test_conditions_of_other_kinds_are_never_captures(method: str, keyword: str) -> None:
+    routes = Routes()
+    getattr(routes, method)(**{keyword: "@x"}).to(Tweets.index)
+    (line,) = lines_of(routes)
+    assert f"{keyword}= is no condition on this kind of stanza, and no name for a capture" in line

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from emp.stanza import Stanza
 from emp.stream import (
     ClientConfig,
     ClientStream,
@@ -28,6 +29,7 @@ from emp.stream.events import (
     StreamFailed,
 )
 from emp.stream.handshake import MECHANISM
+from emp.wire import parse_neutral
 
 STREAMS = "xmlns:stream='http://etherx.jabber.org/streams'"
 CLIENT_HEADER = (
@@ -99,12 +101,18 @@ def said(stream: Stream, events: Iterable[Event]) -> list[Any]:
     for event in events:
         if isinstance(event, StanzasReceived):
             assert event.stanzas
-            told += [stanza.to_bytes() for stanza in event.stanzas]
+            told += [_wire(stanza) for stanza in event.stanzas]
         elif isinstance(event, StreamFailed):
             told.append((type(event.error).__name__, event.error.condition))
         else:
             told.append(event)
     return told
+
+
+def _wire(stanza: Stanza) -> bytes:
+    """Its wire bytes as we would write them. Those of a plain stanza are as they came
+    (emp.stream.shortcut), and whether there is a shortcut depends on the chunks."""
+    return Stanza.from_element(parse_neutral(stanza.to_bytes())).to_bytes()
 
 
 def settle(stream: Stream, events: list[Event]) -> list[Event]:

@@ -15,7 +15,7 @@ from lxml import etree
 from emp import names, xml
 from emp.errors import StanzaError
 from emp.stanza import Iq, Message, Stanza
-from emp.stream import Limits, parser
+from emp.stream import Limits, body
 from emp.stream.parser import StreamParser
 from emp.xml import E, serialize
 from tests.emp.stream.law import COMPONENT_HEADER
@@ -115,8 +115,8 @@ def grown(route: str, kind: str, stanzas: int) -> int:
 
 def use(size: int) -> None:
     """Dictionaries of that many bytes, in proportion with all that depends on it."""
-    share = size * parser.SHARE_BYTES // names.DICTIONARY_BYTES
-    parser.SHARE_BYTES = min(share, parser.SHARE_BYTES)  # type: ignore[misc]
+    share = size * body.SHARE_BYTES // names.DICTIONARY_BYTES
+    body.SHARE_BYTES = min(share, body.SHARE_BYTES)  # type: ignore[misc]
     names.DICTIONARY_BYTES = size  # type: ignore[misc]
     names.renew()
 

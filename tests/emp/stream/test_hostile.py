@@ -11,7 +11,8 @@ from emp.errors import RemoteProtocolError
 from emp.stream import Limits
 from emp.stream.events import StanzasReceived, StreamFailed
 from emp.stream.leaving import CROWD, LARGE
-from emp.stream.parser import PIECE_BYTES, StreamParser
+from emp.stream.parser import StreamParser
+from emp.stream.places import PIECE_BYTES
 from tests.emp.stream.law import (
     CLOSED,
     COMPONENT_HEADER,

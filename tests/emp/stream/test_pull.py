@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from emp import ns
-from emp.stream import Limits, parser, pull
+from emp.stream import Limits, body, pull
 from emp.stream.parser import StreamParser
 from tests.emp.stream.law import CLIENT_HEADER
 
@@ -63,6 +63,6 @@ def test_events_are_those_of_the_tags() -> None:
 
 
 def test_the_tags_of_a_stream_are_all_there() -> None:
-    listed = pull._list_of_tags(pull.new_parser(parser._TOP_LEVEL))
-    assert len(listed) == len(parser._TOP_LEVEL)
+    listed = pull._list_of_tags(pull.new_parser(body._TOP_LEVEL))
+    assert len(listed) == len(body._TOP_LEVEL)
     assert (ns.CLIENT.encode(), b"iq") in listed

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchmark.__main__ import main
+from tools.benchmark.__main__ import COMMANDS, main, parser
 
 ROOT = Path(__file__).parents[3]
 END_MILLISECONDS = 20_000
@@ -115,6 +115,11 @@ def test_an_interrupt_leaves_no_process(tmp_path: Path, number: signal.Signals) 
         (["echo", "--runs", "0"], "must be from 1 to 1000"),
         (["echo", "--runs", "many"], "invalid number value: 'many'"),
         (["echo", "--stanzas", "5", "--seconds", "5"], "not allowed with argument"),
+        (["routes", "--sorts", "to"], "no sort 'to': there are from, mixed, regex"),
+        (["routes", "--routes", "1,0"], "must be from 1 to 100000"),
+        (["routes", "--routes", "1,x"], "invalid number value: '1,x'"),
+        (["routes", "--routes", "5,5"], "name each once"),
+        (["blocking", "--systems", "many"], "no system 'many': there are embedded,"),
     ],
 )
 def test_wrong_options_are_told(
@@ -126,8 +131,30 @@ def test_wrong_options_are_told(
     assert complaint in capsys.readouterr().err
 
 
-def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "example"),
+    [
+        (["echo"], "tools/bench echo --peers emp,xmpp.js --runs 5"),
+        (["routes"], "tools/bench routes --sorts from --routes 1,1000 --peers emp,twisted"),
+        (["blocking"], "tools/bench blocking --systems embedded --round-trips 20000"),
+        ([], "tools/bench blocking --json > blocking.json"),
+    ],
+)
+def test_help_has_examples(
+    arguments: list[str], example: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["echo", "--help"])
+        main([*arguments, "--help"])
     assert ended.value.code == 0
-    assert "tools/bench echo --peers emp,xmpp.js --runs 5" in capsys.readouterr().out
+    assert example in capsys.readouterr().out
+
+
+def test_the_examples_are_accepted() -> None:
+    """Those of the help, as far as their options go."""
+    examples = [
+        line.split("  ")[1] for each in COMMANDS.values() for line in each.examples.splitlines()
+    ]
+    assert len(examples) > 8
+    for example in examples:
+        words = example.removeprefix("tools/bench ").partition(" >")[0].split()
+        assert parser().parse_args(words).kind == words[0]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tools.benchmark import stub
-from tools.benchmark.echo import measure
 from tools.benchmark.errors import BenchError
+from tools.benchmark.measuring import measure
 from tools.benchmark.peers import Peer
 from tools.benchmark.stub import Load, Stub, compile_stub
 
@@ -43,6 +43,10 @@ while data := s.recv(65536):
             s.close()
             signal.pause()
         if manner == "loses" and number == 20:
+            continue
+        if b"sleep@" in message:
+            answer = b"slept" if manner == "sleeps" else b"refused"
+            s.sendall(b"<message to='%b'><body>%b</body></message>" % (sender, answer))
             continue
         if manner == "alters":
             body = body[:-1] + b"!"
@@ -136,6 +140,56 @@ def test_a_flood_of_given_length_ends(program: Path) -> None:
     assert measure(component("echoes"), program, load).outcome.stanzas > 0
 
 
+def test_the_processor_time_of_the_flood_is_told(program: Path) -> None:
+    measurement = measure(component("echoes"), program, dataclasses.replace(SMALL, stanzas=20_000))
+    assert 0 < measurement.cpu_seconds < 60
+    assert measurement.cpu_us == pytest.approx(measurement.cpu_seconds * 50)
+
+
+def test_a_window_bounds_what_is_on_its_way_in_the_flood(program: Path) -> None:
+    load = Load(warm_up=0, round_trips=0, stanzas=1000, window=8)
+    with (
+        Stub(program, load) as running,
+        socket.create_connection(("127.0.0.1", running.port), 10) as connection,
+    ):
+        connection.sendall(HEADER + b"<handshake>0</handshake>")
+        received = b""
+        while received.count(b"</message>") < 8:
+            received += connection.recv(65536)
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(65536)
+    assert received.count(b"<message ") == 8
+
+
+def test_a_warm_up_ends_with_its_time(program: Path) -> None:
+    load = Load(warm_up=10**7, warm_up_seconds=0.05, round_trips=0, stanzas=20)
+    assert measure(component("echoes"), program, load).outcome.stanzas == 20
+
+
+def test_one_user_and_an_address(program: Path) -> None:
+    load = Load(warm_up=0, round_trips=0, stanzas=3, users=1, to="other")
+    with (
+        Stub(program, load) as running,
+        socket.create_connection(("127.0.0.1", running.port), 10) as connection,
+    ):
+        connection.sendall(HEADER + b"<handshake>0</handshake>")
+        received = b""
+        while received.count(b"</message>") < 3:
+            received += connection.recv(4096)
+    _, _, messages = received.partition(b"<handshake/>")
+    assert len(messages) == 900
+    assert messages.count(b" from='user000@bench.localhost/desk' to='other@echo.localhost'") == 3
+
+
+def test_sleepers_are_under_way_besides(program: Path) -> None:
+    load = Load(warm_up=10, round_trips=200, stanzas=10, sleepers=3)
+    outcome = measure(component("sleeps"), program, load).outcome
+    assert len(outcome.round_trips_ns) == 200
+    assert outcome.slept >= 3
+    assert outcome.latency_seconds > 0
+
+
 def test_several_may_be_in_flight(program: Path) -> None:
     load = Load(warm_up=0, round_trips=100, in_flight=16, stanzas=1)
     assert len(measure(component("echoes"), program, load).outcome.round_trips_ns) == 100
@@ -157,6 +211,12 @@ def test_a_component_that_fails_is_found_out(program: Path, manner: str, complai
     with pytest.raises(BenchError, match=f"{manner}: .*(?:{complaint})") as caught:
         measure(component(manner), program, IMPATIENT)
     assert "\n    component speaking" in str(caught.value)
+
+
+def test_a_sleeper_that_is_refused_is_found_out(program: Path) -> None:
+    load = dataclasses.replace(IMPATIENT, sleepers=1)
+    with pytest.raises(BenchError, match=r"no answer of a sleeper: .*refused"):
+        measure(component("refuses"), program, load)
 
 
 def test_a_component_that_never_comes_is_given_up(program: Path) -> None:

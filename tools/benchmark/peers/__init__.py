@@ -44,7 +44,7 @@ class Peer:
     count_only: bool = False
 
 
-def _nothing(cache: Path) -> None:
+def nothing(cache: Path) -> None:
     """The development environment has everything already."""
 
 
@@ -52,24 +52,26 @@ def _python(script: str) -> Callable[[Path, Path, int], list[str]]:
     return lambda cache, directory, port: [sys.executable, str(HERE / script), str(port)]
 
 
-def _distribution(name: str) -> Callable[[Path], str]:
+def distribution(name: str) -> Callable[[Path], str]:
     return lambda cache: f"{name} {metadata.version(name)}"
 
 
 # EMP
 
 
-def _emp(*options: str) -> Callable[[Path, Path, int], list[str]]:
+def emp_start(application: Path, *options: str) -> Callable[[Path, Path, int], list[str]]:
+    """The command line of a component of EMP."""
+
     def command(cache: Path, directory: Path, port: int) -> list[str]:
         config = directory / "emp.toml"
         config.write_text(EMP_CONFIG.format(port=port))
-        start = [sys.executable, "-m", "emp", "start", str(EMP_ECHO)]
+        start = [sys.executable, "-m", "emp", "start", str(application)]
         return [*start, "--config", str(config), *options]
 
     return command
 
 
-def _emp_version(how: str) -> Callable[[Path], str]:
+def emp_version(how: str) -> Callable[[Path], str]:
     return lambda cache: f"emp-xmpp {metadata.version('emp-xmpp')}, {how}"
 
 
@@ -105,14 +107,29 @@ def install_packages(*names: str) -> None:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("emp", _nothing, _emp("--loop", "uvloop"), _emp_version("one process, uvloop")),
-        Peer("emp-asyncio", _nothing, _emp("--loop", "asyncio"), _emp_version("one process")),
-        Peer("emp-multiproc", _nothing, _emp("--system", "multiproc"), _emp_version("processes")),
+        Peer(
+            "emp",
+            nothing,
+            emp_start(EMP_ECHO, "--loop", "uvloop"),
+            emp_version("one process, uvloop"),
+        ),
+        Peer(
+            "emp-asyncio",
+            nothing,
+            emp_start(EMP_ECHO, "--loop", "asyncio"),
+            emp_version("one process"),
+        ),
+        Peer(
+            "emp-multiproc",
+            nothing,
+            emp_start(EMP_ECHO, "--system", "multiproc"),
+            emp_version("processes"),
+        ),
         Peer("xmpp.js", _prepare_xmppjs, _xmppjs_command, _xmppjs_version),
-        Peer("slixmpp", _nothing, _python("slixmpp_echo.py"), _distribution("slixmpp")),
+        Peer("slixmpp", nothing, _python("slixmpp_echo.py"), distribution("slixmpp")),
         Peer(
             "floor",
-            _nothing,
+            nothing,
             _python("floor.py"),
             lambda cache: "bare asyncio, no XML (upper bound)",
             count_only=True,

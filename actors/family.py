@@ -1,0 +1,399 @@
+"""The family of actors: who starts, who dies and is replaced, and how all of it ends.
+
+The router starts first, then the components, then the connections, so that no stanza comes in
+before somebody can take it. Whoever dies is replaced, at once the first time and with growing
+pauses when it keeps dying; the others are told which incarnation is gone and where the new one
+lives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from thespian.actors import Actor, ActorAddress, ActorExitRequest
+
+from actors import rundir
+from actors.backoff import backoff
+from actors.base import BaseActor, logger
+from actors.child import Child
+from actors.connection import ConnectionActor
+from actors.host import ComponentActor
+from actors.messages import (
+    ActorFailed,
+    ActorLost,
+    ActorStarted,
+    CloseConnection,
+    ComponentSpec,
+    ConnectionDrained,
+    ConnectionNews,
+    ConnectionSpec,
+    DismissComponent,
+    Done,
+    Event,
+    IntroduceComponent,
+    IntroduceRouter,
+    Ping,
+    Pong,
+    Ref,
+    Refused,
+    ReleaseConnection,
+    ShutDownComponent,
+    StartComponent,
+    StartConnection,
+    StartPlan,
+    StartRouter,
+    StopSystem,
+)
+from actors.router import RouterActor
+from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
+
+EVENTS_KEPT = 1000
+"""Events that can be asked for. Whoever asks less often than this many events misses some."""
+
+EVENTS_OF_CONNECTION = 20
+"""Events kept more for each connection: twice what it takes to come up."""
+
+HEARTBEAT = 2.0
+"""Seconds between questions whether an actor is there."""
+
+SHUTDOWN_GRACE = 6.0
+"""Seconds for components to end in order, with their hooks (`actors.host`), while the system
+stops."""
+
+EXIT_GRACE = 2.0
+"""Seconds that exiting actors get before the system goes on without waiting for them."""
+
+CLASSES: dict[str, type[Actor]] = {
+    "router": RouterActor,
+    "component": ComponentActor,
+    "connection": ConnectionActor,
+}
+
+
+class Family(BaseActor):
+    """The parent of all the other actors; `actors.supervisor` adds what it is asked."""
+
+    kind = "supervisor"
+    forks_children: ClassVar[bool] = True
+    """In multiproc: it holds no connection and no thread, so forking is safe, quick, and shares
+    memory (`actors.systems.process`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plan: StartPlan
+        self.routed: set[str] = set()  # references of classes that routes lead to, or did
+        self.children: dict[str, Child] = {}
+        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.stopping: ActorAddress | None = None
+        self._drained: set[str] = set()  # connections that take nothing in any more
+        self._ending: set[str] | None = None  # components that were told to end
+        self._told: tuple[ComponentSpec, ...] = ()
+        self._connecting = False
+        self._number = 0
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────
+
+    def on_StartPlan(self, message: StartPlan, sender: ActorAddress) -> None:
+        self.plan = message
+        self.routed = {spec.reference for spec in message.components}
+        kept = EVENTS_KEPT + EVENTS_OF_CONNECTION * len(message.connections)
+        self.events = deque(self.events, maxlen=kept)
+        self.become(message.app_name, "supervisor", message.log_level)
+        self._add("router", "router", None)
+        for spec in message.components:
+            self._add(spec.name, "component", spec)
+        self.driver.loop.call_later(HEARTBEAT, self._beat)
+        self.send(sender, Done("started"))
+
+    def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
+        child = self.children[name] = Child(name, kind, spec)
+        self._start(child)
+        return child
+
+    def _start(self, child: Child) -> None:
+        plan, spec = self.plan, child.spec
+        router = self.children["router"].ref if child.kind != "router" else None
+        child.born = time.monotonic()
+        child.enter("starting")
+        message: StartRouter | StartComponent | StartConnection
+        if isinstance(spec, ComponentSpec):
+            routed = spec.reference in self.routed
+            message = StartComponent(plan.app, plan.app_name, plan.log_level, spec, routed)
+        elif isinstance(spec, ConnectionSpec):
+            if router is None:  # the router is starting too; it brings its connections up
+                return
+            message = StartConnection(plan.app_name, plan.log_level, spec, router)
+        else:
+            spawned = tuple(spec for spec in self._specs() if spec.routes)
+            message = StartRouter(
+                plan.app, plan.app_name, plan.log_level, plan.components, spawned, self._workers()
+            )
+            self._told = (*plan.components, *spawned)
+        try:
+            child.address = self.createActor(CLASSES[child.kind])
+        except Exception:  # noqa: BLE001 - no memory or no process left: that may pass
+            logger.exception("cannot start %s %s", child.kind, child.name)
+            self._died(child)
+            return
+        self.send(child.address, message)
+
+    def _specs(self) -> list[ComponentSpec]:
+        specs = [child.spec for child in self.children.values()]
+        return [spec for spec in specs if isinstance(spec, ComponentSpec)]
+
+    def _workers(self) -> tuple[tuple[Ref, ComponentSpec], ...]:
+        return tuple(
+            (child.ref, child.spec)
+            for child in self.children.values()
+            if isinstance(child.spec, ComponentSpec) and child.ref is not None
+        )
+
+    def on_ActorStarted(self, message: ActorStarted, sender: ActorAddress) -> None:
+        child = self.children.get(message.ref.name)
+        if child is None or child.stopping or child.address != message.ref.address:
+            return  # the last word of one that is gone
+        child.ref, child.pid, child.proven = message.ref, message.pid, True
+        child.heard, child.pinged = time.monotonic(), False
+        if child.kind != "connection":
+            child.enter("running")
+            self._event("started", child.name)
+        if child.kind == "router":
+            self._router_started(message.ref)
+        elif isinstance(child.spec, ComponentSpec):
+            self._introduce(child.ref, child.spec)
+            self._tell_how_it_is(child)
+            self._answer(child, Done(child.name))
+        self._start_connections()
+
+    def _router_started(self, router: Ref) -> None:
+        for worker in self._workers():  # who has started meanwhile
+            self._introduce(*worker)
+        specs = self._specs()
+        references = {spec.reference for spec in specs}
+        for spec in self._told:  # who went while the router was away
+            if spec not in specs:
+                last = spec.reference not in references
+                self.send(router.address, DismissComponent(spec, last))
+        for child in list(self.children.values()):  # when all is ready for their stanzas
+            if child.kind == "connection" and child.address is not None:
+                self.send(child.address, IntroduceRouter(router))
+            elif child.kind == "connection" and self.stopping is None:
+                self._start(child)
+
+    def _introduce(self, ref: Ref, spec: ComponentSpec) -> None:
+        router = self.children["router"].ref
+        if router is not None:
+            self.send(router.address, IntroduceComponent(ref, spec))
+
+    def _start_connections(self) -> None:
+        """Once everybody who takes stanzas is there."""
+        takers = [child for child in self.children.values() if child.kind != "connection"]
+        if self._connecting or self.stopping or any(child.ref is None for child in takers):
+            return
+        self._connecting = True
+        self._event("ready", "components")
+        for spec in self.plan.connections:
+            self._add(spec.name, "connection", spec)
+
+    # ── dying ───────────────────────────────────────────────────────────────────────────────────
+
+    def on_ActorFailed(self, message: ActorFailed, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is None:
+            return
+        if child.proven:  # it has worked before: what keeps it from working may pass
+            logger.error("%s: %s", child.name, message.message)
+            if child.address is not None:
+                self.send(child.address, ActorExitRequest())
+            return
+        child.stopping = True
+        child.enter("failed", message.message)
+        if child.waiters:  # an operator's wish that can't be fulfilled: only he needs to know
+            self._answer(child, Refused(message.message))
+        else:
+            self._event("failed", child.name, message.message)
+        if child.address is not None:
+            self.send(child.address, ActorExitRequest())
+
+    def on_ChildActorExited(self, message: Any, sender: ActorAddress) -> None:
+        # It can come twice, or for a child that was replaced: then no child has the address.
+        for child in list(self.children.values()):
+            if child.address is not None and child.address == message.childAddress:
+                self._exited(child)
+                return
+
+    def _exited(self, child: Child) -> None:
+        if child.news is not None and not isinstance(child.news, Disconnected):
+            self._spread(child, Disconnected(child.name, "its actor is gone", final=False))
+        child.news = None
+        lost, child.ref, child.address, child.pid = child.ref, None, None, 0
+        if lost is not None:
+            for other in self._living():
+                self._tell(other, ActorLost(lost.name, lost.incarnation))
+        if self.exiting:
+            return  # with them all: nobody is left to be told
+        if self.stopping is not None:
+            self._ended(child.name)
+            self._stopped_when_empty()
+        elif child.stopping:
+            self._gone(child)
+        else:
+            self._died(child)
+
+    def _gone(self, child: Child) -> None:
+        """It stopped because it was to, or because it can't do its work."""
+        if child.state != "failed":
+            self._event("stopped", child.name)
+        if child.kind != "router":
+            del self.children[child.name]
+        if isinstance(child.spec, ComponentSpec):
+            self._dismiss(child.spec)
+        self._answer(child, Done(child.name))
+        self._start_connections()  # they may have waited for it
+
+    def _dismiss(self, spec: ComponentSpec) -> None:
+        router = self.children["router"].ref
+        if router is not None:
+            last = all(other.reference != spec.reference for other in self._specs())
+            self.send(router.address, DismissComponent(spec, last))
+
+    def _died(self, child: Child) -> None:
+        alive = child.died()
+        delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
+        child.enter("restarting", f"it died after {alive:.1f} s")
+        logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
+        self._event("died", child.name, f"restarting in {delay:.2f} s")
+        self.driver.loop.call_later(delay, self._restart, child)
+
+    def _restart(self, child: Child) -> None:
+        living = child.address is not None  # a new router may have started it before its time
+        if self.stopping is None and self.children.get(child.name) is child and not living:
+            self._start(child)
+
+    def on_PoisonMessage(self, message: Any, sender: ActorAddress) -> None:
+        logger.error("a message could not be delivered: %s", type(message.poisonMessage).__name__)
+
+    # ── who is there ────────────────────────────────────────────────────────────────────────────
+
+    def _beat(self) -> None:
+        """Ask who has answered the last time: questions don't pile up at one that is hung. Who has
+        died without a word is found here: of two that die at once, Thespian may notice one."""
+        for child in list(self.children.values()):
+            if child.ref is not None and rundir.born(child.pid) is None:
+                self._exited(child)
+            if child.ref is not None and not child.pinged:
+                child.pinged = True
+                self.send(child.ref.address, Ping())
+        if not self.exiting:
+            self.driver.loop.call_later(HEARTBEAT, self._beat)
+
+    def on_Pong(self, message: Pong, sender: ActorAddress) -> None:
+        child = self.children.get(message.name)
+        if child is not None and child.ref and child.ref.incarnation == message.incarnation:
+            child.heard, child.pinged = time.monotonic(), False
+
+    # ── stopping ────────────────────────────────────────────────────────────────────────────────
+
+    def on_StopSystem(self, message: StopSystem, sender: ActorAddress) -> None:
+        """Connections first, then those whom they feed."""
+        again = self.stopping is not None
+        self.stopping = sender
+        if again:
+            return
+        for child in self._living("connection"):
+            self._tell(child, CloseConnection(message.grace, SHUTDOWN_GRACE))
+        longest = message.grace + SHUTDOWN_GRACE + EXIT_GRACE
+        self.driver.loop.call_later(longest, self._exit_all)
+        self._stopped_when_empty()
+
+    def on_ConnectionDrained(self, message: ConnectionDrained, sender: ActorAddress) -> None:
+        self._drained.add(message.name)
+        self._end_components()
+
+    def _end_components(self) -> None:
+        """When nothing comes in any more, the components end; the connections wait for what they
+        have to say."""
+        connections = {child.name for child in self._living("connection")}
+        if self._ending is None and connections <= self._drained:
+            components = [child for child in self._living("component") if child.ref is not None]
+            self._ending = {child.name for child in components}
+            for child in components:
+                self._tell(child, ShutDownComponent(0.0))
+            self._release_connections()
+
+    def _ended(self, name: str) -> None:
+        if self._ending:
+            self._ending.discard(name)
+            self._release_connections()
+
+    def _release_connections(self) -> None:
+        for child in self._living("connection") if not self._ending else ():
+            self._tell(child, ReleaseConnection())
+
+    def _stopped_when_empty(self) -> None:
+        self._end_components()
+        if not self._living("connection") and not self._ending:
+            self._exit_all()
+        if not self._living():
+            self._say_stopped()
+
+    def _exit_all(self) -> None:
+        living = list(self._living())
+        for child in living:
+            if not child.stopping:
+                child.stopping = True
+                self._tell(child, ActorExitRequest())
+        if living:
+            self.driver.loop.call_later(EXIT_GRACE, self._say_stopped)
+
+    def _say_stopped(self) -> None:
+        if self.stopping is not None:
+            self.send(self.stopping, Done("stopped"))
+
+    # ── what the others are told ────────────────────────────────────────────────────────────────
+
+    def _spread(self, connection: Child, news: ConnectionEvent) -> None:
+        """Tell the components what happened to a connection."""
+        connection.news = news
+        if connection.ref is not None:
+            for component in self._living("component"):
+                self._tell(component, ConnectionNews(connection.ref, news))
+
+    def _tell_how_it_is(self, component: Child) -> None:
+        """A component that starts when connections are up already hears of them."""
+        for child in self._living("connection"):
+            news = child.news
+            if isinstance(news, Resumed):  # to who is new, every session is
+                news = Connected(news.connection, news.jid)
+            if news is not None and child.ref is not None:
+                self._tell(component, ConnectionNews(child.ref, news))
+
+    def _event(
+        self,
+        kind: str,
+        name: str,
+        detail: str = "",
+        seconds: float | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self._number += 1
+        self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
+
+    def _answer(self, child: Child, answer: Done | Refused) -> None:
+        waiters, child.waiters = child.waiters, []
+        for waiter in waiters:
+            waiter(answer)
+
+    def _tell(self, child: Child, message: object) -> None:
+        if child.address is not None:
+            self.send(child.address, message)
+
+    def _living(self, kind: str | None = None) -> Iterable[Child]:
+        return [
+            child
+            for child in self.children.values()
+            if child.address is not None and kind in (None, child.kind)
+        ]

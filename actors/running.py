@@ -1,0 +1,200 @@
+"""The batches of the router in, actions called, answers out.
+
+A plain action is over when it returns, and costs a call. What goes on after that is a `Work`
+(`actors.going`); the stanzas behind it that have the same key wait.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final
+
+from actors.answering import Item, Outcome, Work, name_of, refused
+from actors.base import logger
+from actors.going import BUSY, Continuer
+from actors.handling import AT_ONCE, THREAD, Handling, goes_on
+from actors.keys import Key
+from actors.lanes import Lane, Source, writable
+from actors.messages import Ref, RunActions
+from actors.sending import present
+from emp.answer import answers
+from emp.errors import EmpError, ServiceUnavailable
+
+REPORTS_PER_MAILBOX: Final = 4
+"""Times that the router hears, while a full mailbox empties, that there is room."""
+
+STOPPING: Final = ServiceUnavailable("the service is stopping", type="wait")
+
+
+class Runner(Continuer):
+    """Runs the actions of one component object."""
+
+    key: Key
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy: dict[str, deque[tuple[Lane, Source, int, Item, float]]] = {}
+        self.reported = 1  # stanzas that leave the mailbox before the router is told at once
+        self.share = sys.maxsize  # stanzas of one key that may wait for its turn
+        self.stopping = False  # what comes from now on is refused
+        self._past: set[int] = set()
+
+    # ── the batches of the router ───────────────────────────────────────────────────────────────
+
+    def on_RunActions(self, message: RunActions, sender: Any) -> None:
+        source = self._source(message.router)
+        if source is None:
+            return
+        for call in message.calls:
+            try:
+                handling = Handling(type(self.component), call)
+            except (AttributeError, EmpError):  # the file has changed since the router read it
+                logger.exception("%s: there is no action %s any more", self.name, call.action)
+                continue
+            source.handlings[call.number] = handling
+            source.calls[call.number] = handling.call
+        batch, busy = message.batch, self.busy
+        # Hot path: a lane is looked up when the connection changes, not for each stanza.
+        lane, connection, waiting = None, None, 0
+        lanes: dict[int, Lane] = {}
+        act = self._refuse if self.stopping else self._act
+        for item in message.items:
+            if item[0] is not connection or lane is None:
+                connection = item[0]
+                lane = lanes[connection.incarnation] = self._lane(connection)
+            number = item[1]
+            if number <= lane.suspect and number in lane.seen:
+                if number in lane.running:
+                    lane.running[number] = source, batch, item[3]
+                    waiting += 1
+            elif busy and (key := self.key(item[2])) in busy:
+                if len(busy[key]) >= self.share:
+                    self._conclude(lane, item, refused(item, BUSY))
+                    continue
+                busy[key].append((lane, source, batch, item, self.driver.loop.time()))
+                lane.running[number] = source, batch, item[3]
+                waiting += 1
+            elif act(lane, source, batch, item):
+                waiting += 1
+        source.inflow.take(batch)
+        source.finished += len(message.items) - waiting
+        if waiting:
+            source.remaining[batch] = waiting
+            source.lanes[batch] = tuple(lanes.values())
+        else:
+            self._over(source, batch, lanes.values())
+        present.set(None)
+        self.acting = None
+        self._flush()
+
+    def _source(self, router: Ref) -> Source | None:
+        """Who gives this batch, or None for a router that has a successor: the connections give
+        that one everything again."""
+        source = self.source
+        if source is not None and source.ref.incarnation == router.incarnation:
+            return source
+        if router.incarnation in self._past:
+            return None
+        if source is not None:
+            self._past.add(source.ref.incarnation)
+            for lane in self.lanes.values():
+                lane.suspect_all()
+        self.source = source = Source(router, self.reported)
+        return source
+
+    def _over(self, source: Source, batch: int, lanes: Iterable[Lane]) -> None:
+        """All actions of the batch are over: note which answers must arrive before it is
+        handled."""
+        ends = [(lane, lane.sent + len(lane.outflow.waiting)) for lane in lanes]
+        source.over.append((batch, tuple([end for end in ends if end[1] > end[0].acknowledged])))
+
+    # ── one stanza ──────────────────────────────────────────────────────────────────────────────
+
+    def _act(
+        self, lane: Lane, source: Source, batch: int, item: Item, key: str | None = None
+    ) -> bool:
+        """Run one action. True when it goes on."""
+        _, number, stanza, call, captures = item
+        present.set(item)
+        self.acting = item
+        try:
+            result = source.calls[call](self.component, stanza, captures)
+            # Hot path: what is surely over needs no look at what else it might be.
+            if type(result) in AT_ONCE or not goes_on(result):
+                if not self.answered:
+                    lane.put(number, writable(answers(stanza, result)))
+                    self.handled += 1
+                else:
+                    self._conclude(lane, item, Outcome(self._replies(item, result)))
+                return False
+        except BaseException as error:  # noqa: BLE001 - every failure of an action is answered
+            handling = source.handlings.get(call)
+            try:
+                result = self._respond(handling, item, error)
+                if not goes_on(result):
+                    self._conclude(lane, item, Outcome(self._replies(item, result)))
+                    return False
+            except BaseException as fault:  # noqa: BLE001 - and every failure of what answers it
+                self._conclude(lane, item, self._failure(item, fault), source)
+                return False
+        self._begin(lane, source, batch, item, result, key)
+        return True
+
+    def _refuse(self, lane: Lane, source: Source, batch: int, item: Item) -> bool:
+        """Instead of running its action: the component is about to end."""
+        self._conclude(lane, item, refused(item, STOPPING))
+        return False
+
+    def _begin(
+        self, lane: Lane, source: Source, batch: int, item: Item, result: Any, key: str | None
+    ) -> None:
+        number, stanza, call = item[1], item[2], item[3]
+        # A new router may have given it again.
+        lane.running.setdefault(number, (source, batch, call))
+        if key is None:
+            key = self.key(stanza)
+        work = Work(lane, item, source.handlings[call], key)
+        self.busy.setdefault(key, deque())
+        self.works[name_of(item)] = work
+        self._arm(work)
+        if result is THREAD:
+            self._start_thread(work)
+        else:
+            self._see_through(work, result)
+
+    # ── the next one ────────────────────────────────────────────────────────────────────────────
+
+    def _next(self, work: Work) -> None:
+        """Nobody waits for the action any more: its key's next stanza has its turn."""
+        work.over = True
+        self.answered.discard(name_of(work.item))
+        self._settle(work.lane, work.item[1])
+        queue = self.busy.pop(work.key, None)
+        while queue:
+            lane, source, batch, item, since = queue.popleft()
+            if self._expired(source, item, since):
+                self.overdue += 1
+                self._conclude(lane, item, refused(item, BUSY))
+            elif self._act(lane, source, batch, item, work.key):
+                self.busy[work.key].extend(queue)
+                break
+            self._settle(lane, item[1])
+        self.acting = None
+        self._flush_soon()
+
+    def _settle(self, lane: Lane, number: int) -> None:
+        """One stanza less that its batch waits for."""
+        source, batch, _ = lane.running.pop(number)
+        source.finished += 1
+        source.remaining[batch] -= 1
+        if not source.remaining[batch]:
+            del source.remaining[batch]
+            self._over(source, batch, source.lanes.pop(batch))
+
+    def _expired(self, source: Source, item: Item, since: float) -> bool:
+        """Whether it has waited for its turn longer than its action may take."""
+        handling = source.handlings.get(item[3])
+        seconds = handling.deadline if handling is not None else None
+        return seconds is not None and self.driver.loop.time() - since > seconds

@@ -1,0 +1,1 @@
+"""tools/bench blocking: what an echo has to suffer from actions that sleep."""

@@ -1,0 +1,1 @@
+"""tools/bench routes: what a table of many routes costs, of which only the last matches."""
