@@ -13,7 +13,7 @@ from actors.component import Component
 from actors.handling import Handling, Skip
 from actors.lanes import Lane, Source, writable
 from actors.messages import Ref
-from actors.sending import Sender, present
+from actors.sending import Sender
 from actors.threads import Job
 from emp.answer import answers, refusal
 from emp.errors import InternalServerError, LocalProtocolError, StanzaError
@@ -62,7 +62,6 @@ class Answerer(Sender):
         super().__init__()
         self.works: dict[tuple[int, int], Work] = {}
         self.answered: set[tuple[int, int]] = set()  # and their actions go on
-        self.acting: Item | None = None  # whose action was called last, in this turn
         self.handled = self.failed = self.skipped = self.overdue = 0
         self._idle: asyncio.Event | None = None
 
@@ -87,7 +86,7 @@ class Answerer(Sender):
     @property
     def item(self) -> Item:
         """What is being handled. Raises LocalProtocolError where nothing is."""
-        item = present.get()
+        item = self.here
         if item is None or item[2] is None:
             raise LocalProtocolError("no stanza is being handled here")
         return item  # type: ignore[return-value]

@@ -53,7 +53,7 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
     _timers(component)
     for hook in ("startup", "shutdown"):
         _takes_nothing(component, hook, _place(component, hook))
-    for route in routes:
+    for route in _unlike(routes):
         call = ActionCall(
             0,
             route.action,
@@ -63,6 +63,15 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
             route.source,
         )
         Handling(component, call)
+
+
+def _unlike(routes: Iterable[Route]) -> Iterable[Route]:
+    """One of all that give an action the same arguments: there may be ten thousand."""
+    alike: dict[tuple[object, ...], Route] = {}
+    for route in routes:
+        key = route.action, tuple(route.captures), tuple(route.defaults), route.payload
+        alike.setdefault(key, route)
+    return alike.values()
 
 
 def _methods(component: type) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ lives.
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from actors.backoff import backoff
 from actors.base import BaseActor, logger
 from actors.child import Child
 from actors.connection import ConnectionActor
+from actors.history import History
 from actors.host import ComponentActor
 from actors.messages import (
     ActorFailed,
@@ -32,7 +32,6 @@ from actors.messages import (
     ConnectionSpec,
     DismissComponent,
     Done,
-    Event,
     IntroduceComponent,
     IntroduceRouter,
     Ping,
@@ -49,12 +48,6 @@ from actors.messages import (
 )
 from actors.router import RouterActor
 from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
-
-EVENTS_KEPT = 1000
-"""Events that can be asked for. Whoever asks less often than this many events misses some."""
-
-EVENTS_OF_CONNECTION = 20
-"""Events kept more for each connection: twice what it takes to come up."""
 
 HEARTBEAT = 2.0
 """Seconds between questions whether an actor is there."""
@@ -86,21 +79,19 @@ class Family(BaseActor):
         self.plan: StartPlan
         self.routed: set[str] = set()  # references of classes that routes lead to, or did
         self.children: dict[str, Child] = {}
-        self.events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self.events = History()
         self.stopping: ActorAddress | None = None
         self._drained: set[str] = set()  # connections that take nothing in any more
         self._ending: set[str] | None = None  # components that were told to end
         self._told: tuple[ComponentSpec, ...] = ()
         self._connecting = False
-        self._number = 0
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
 
     def on_StartPlan(self, message: StartPlan, sender: ActorAddress) -> None:
         self.plan = message
         self.routed = {spec.reference for spec in message.components}
-        kept = EVENTS_KEPT + EVENTS_OF_CONNECTION * len(message.connections)
-        self.events = deque(self.events, maxlen=kept)
+        self.events.make_room(len(message.connections))
         self.become(message.app_name, "supervisor", message.log_level)
         self._add("router", "router", None)
         for spec in message.components:
@@ -159,7 +150,7 @@ class Family(BaseActor):
         child.heard, child.pinged = time.monotonic(), False
         if child.kind != "connection":
             child.enter("running")
-            self._event("started", child.name)
+            self.events.add("started", child.name)
         if child.kind == "router":
             self._router_started(message.ref)
         elif isinstance(child.spec, ComponentSpec):
@@ -194,7 +185,7 @@ class Family(BaseActor):
         if self._connecting or self.stopping or any(child.ref is None for child in takers):
             return
         self._connecting = True
-        self._event("ready", "components")
+        self.events.add("ready", "components")
         for spec in self.plan.connections:
             self._add(spec.name, "connection", spec)
 
@@ -214,7 +205,7 @@ class Family(BaseActor):
         if child.waiters:  # an operator's wish that can't be fulfilled: only he needs to know
             self._answer(child, Refused(message.message))
         else:
-            self._event("failed", child.name, message.message)
+            self.events.add("failed", child.name, message.message)
         if child.address is not None:
             self.send(child.address, ActorExitRequest())
 
@@ -246,7 +237,7 @@ class Family(BaseActor):
     def _gone(self, child: Child) -> None:
         """It stopped because it was to, or because it can't do its work."""
         if child.state != "failed":
-            self._event("stopped", child.name)
+            self.events.add("stopped", child.name)
         if child.kind != "router":
             del self.children[child.name]
         if isinstance(child.spec, ComponentSpec):
@@ -265,7 +256,7 @@ class Family(BaseActor):
         delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
         child.enter("restarting", f"it died after {alive:.1f} s")
         logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
-        self._event("died", child.name, f"restarting in {delay:.2f} s")
+        self.events.add("died", child.name, f"restarting in {delay:.2f} s")
         self.driver.loop.call_later(delay, self._restart, child)
 
     def _restart(self, child: Child) -> None:
@@ -370,17 +361,6 @@ class Family(BaseActor):
                 news = Connected(news.connection, news.jid)
             if news is not None and child.ref is not None:
                 self._tell(component, ConnectionNews(child.ref, news))
-
-    def _event(
-        self,
-        kind: str,
-        name: str,
-        detail: str = "",
-        seconds: float | None = None,
-        remedy: str | None = None,
-    ) -> None:
-        self._number += 1
-        self.events.append(Event(self._number, time.time(), kind, name, detail, seconds, remedy))
 
     def _answer(self, child: Child, answer: Done | Refused) -> None:
         waiters, child.waiters = child.waiters, []

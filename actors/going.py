@@ -102,6 +102,8 @@ class Continuer(Answerer):
     def _finish(self, work: Work, outcome: Outcome) -> None:
         """The action is over."""
         self._disarm(work)
+        if self.exiting:
+            return  # it has outlived the actor, and its stanza was refused
         self._forget(work)
         if work.over:
             logger.warning("%s: %s has ended at last", self.name, work.handling.action)

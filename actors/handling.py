@@ -11,7 +11,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from types import AsyncGeneratorType, GeneratorType
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
@@ -31,9 +31,7 @@ from emp.stanza import Iq, Message, Presence, Stanza
 
 Call = Callable[[Any, Stanza, Mapping[str, Any]], Any]
 
-AT_ONCE: Final = frozenset(
-    {type(None), str, list, tuple, Message, Presence, Iq, type(etree.Element("x"))}
-)
+AT_ONCE: Final = frozenset({type(None), str, list, tuple, Message, Presence, Iq, etree._Element})
 """Types of results that are surely answers, so that most need no further look."""
 
 THREAD: Final = object()
@@ -319,8 +317,3 @@ def _asynchronous(first: tuple[_Step, ...], last: tuple[_Step, ...], action: Cal
         return None  # a filter around it has swallowed an exception
 
     return run
-
-
-def halt(result: Any) -> NoReturn:
-    """See `Component.halt`."""
-    raise Halt(result)

@@ -140,7 +140,7 @@ class ComponentActor(Runner):
 
     def connection(self) -> Connection:
         """See `Component.connection`."""
-        item = present.get()
+        item = self.here
         ref = item[0] if item is not None else self._current_lane().connection
         settings = {each.name: each for each in self.app.config.connections}
         # An account with several resources has several connections, NAME/RESOURCE each.
@@ -173,7 +173,7 @@ class ComponentActor(Runner):
             self._notify(lane, "on_send_failed", failure)
 
     def _notify(self, lane: Lane, hook: str, event: object) -> None:
-        present.set((lane.connection, 0, None, 0, {}))
+        present.set(lane.present)
         self._start_hook(hook, event)
         present.set(None)
 

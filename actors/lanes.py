@@ -1,7 +1,7 @@
 """The books of a component: where its stanzas come from, and where its answers go.
 
 A `Source` is a router, with the batches that it gave; a `Lane` is a connection, with what goes
-there. Plain objects: `actors.host` says when to send what they hold.
+there. Plain objects: `actors.sending` says when to send what they hold.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow import BATCH, BATCH_BYTES, Inflow, Outflow
 from actors.ledger import HELD_STANZAS
@@ -87,6 +87,7 @@ class Lane:
         "connection",
         "gone",
         "outflow",
+        "present",
         "recent",
         "running",
         "seen",
@@ -110,6 +111,9 @@ class Lane:
         # Those who wait until less than so many entries wait to be sent.
         self.waiters: list[tuple[int, asyncio.Future[None]]] = []
         self.gone = False
+        # What is being handled where it is only known that it came from there; see actors.sending.
+        # One object for all of them: a context variable that stays the same costs nothing.
+        self.present: tuple[Ref, int, None, int, dict[str, Any]] = (connection, 0, None, 0, {})
 
     def put(self, number: int, replies: Sequence[Stanza]) -> None:
         """`replies` are what handles the stanza `number`. Many become many entries: a batch has a

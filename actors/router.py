@@ -72,7 +72,7 @@ class RouterActor(BaseActor):
         self.workers: dict[int, tuple[Crew, Worker]] = {}
         self.feeds: dict[int, Feed] = {}
         self.spawned: list[ComponentSpec] = []
-        self.log = Seldom()
+        self.told_unrouted, self.told_full = Seldom(), Seldom()
         self.routed = self.unrouted = self.refused = self.skipped = self.shed = 0
 
     # ── the table ───────────────────────────────────────────────────────────────────────────────
@@ -242,9 +242,9 @@ class RouterActor(BaseActor):
         now = self.driver.loop.time()
         for _, stanza in items:
             # Presences come to everybody, wanted or not.
-            if stanza.kind != "presence" and self.log.may(_shape(stanza), now):
+            if stanza.kind != "presence" and self.told_unrouted.may(_shape(stanza), now):
                 route = suggest(stanza)
-                if self.log.may(route, now):
+                if self.told_unrouted.may(route, now):
                     logger.info("no route matches a stanza; this one would:\n%s", route)
         self._refuse(connection, [number for number, _ in items], UNROUTED)
 
@@ -253,7 +253,7 @@ class RouterActor(BaseActor):
     ) -> None:
         if error is FULL:
             self.shed += len(numbers)
-            if self.log.may(id(crew), self.driver.loop.time()):
+            if self.told_full.may(crew.name, self.driver.loop.time()):
                 text = "%s: a mailbox with %d stanzas is full, and more are refused: %s"
                 logger.warning(text, crew.name, crew.mailbox, error.text)
         self._refuse(connection, numbers, error, bounce=True)

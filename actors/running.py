@@ -64,6 +64,7 @@ class Runner(Continuer):
             if item[0] is not connection or lane is None:
                 connection = item[0]
                 lane = lanes[connection.incarnation] = self._lane(connection)
+                present.set(lane.present)
             number = item[1]
             if number <= lane.suspect and number in lane.seen:
                 if number in lane.running:
@@ -117,7 +118,6 @@ class Runner(Continuer):
     ) -> bool:
         """Run one action. True when it goes on."""
         _, number, stanza, call, captures = item
-        present.set(item)
         self.acting = item
         try:
             result = source.calls[call](self.component, stanza, captures)
@@ -159,10 +159,12 @@ class Runner(Continuer):
         self.busy.setdefault(key, deque())
         self.works[name_of(item)] = work
         self._arm(work)
+        present.set(item)
         if result is THREAD:
             self._start_thread(work)
         else:
             self._see_through(work, result)
+        present.set(lane.present)
 
     # ── the next one ────────────────────────────────────────────────────────────────────────────
 
@@ -174,6 +176,7 @@ class Runner(Continuer):
         queue = self.busy.pop(work.key, None)
         while queue:
             lane, source, batch, item, since = queue.popleft()
+            present.set(lane.present)
             if self._expired(source, item, since):
                 self.overdue += 1
                 self._conclude(lane, item, refused(item, BUSY))

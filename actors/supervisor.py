@@ -62,21 +62,23 @@ class SupervisorActor(Family):
     # ── hearing ─────────────────────────────────────────────────────────────────────────────────
 
     def on_ConnectionProgressed(self, message: ConnectionProgressed, sender: ActorAddress) -> None:
-        self._event(f"step {message.step}", message.name, message.detail, message.seconds)
+        self.events.add(f"step {message.step}", message.name, message.detail, message.seconds)
 
     def on_ConnectionChanged(self, message: ConnectionChanged, sender: ActorAddress) -> None:
         child = self.children.get(message.name)
         if child is None or (child.ref and child.ref.incarnation != message.incarnation):
             return
         child.enter(message.state, message.detail)
-        self._event(message.state, message.name, message.detail, message.retry_in, message.remedy)
+        self.events.add(
+            message.state, message.name, message.detail, message.retry_in, message.remedy
+        )
         if message.event is not None:
             self._spread(child, message.event)
 
     # ── telling ─────────────────────────────────────────────────────────────────────────────────
 
     def on_GetEvents(self, message: GetEvents, sender: ActorAddress) -> None:
-        self.send(sender, Events(tuple(e for e in self.events if e.number > message.after)))
+        self.send(sender, Events(self.events.after(message.after)))
 
     def on_ListActors(self, message: ListActors, sender: ActorAddress) -> None:
         me = ActorRow(
@@ -117,7 +119,7 @@ class SupervisorActor(Family):
         return {
             "children": len(self.children),
             "restarts": sum(child.restarts for child in self.children.values()),
-            "events": self._number,
+            "events": self.events.count,
         }
 
     def _known(self) -> str:
@@ -216,7 +218,7 @@ class SupervisorActor(Family):
         if reload is not None:
             components = (*self.plan.components, *reload.starting)
             self.plan = replace(self.plan, components=components)
-            self._event("reloaded", "router", f"{message.routes} routes")
+            self.events.add("reloaded", "router", f"{message.routes} routes")
             self.send(reload.asker, message)
 
     def on_Refused(self, message: Refused, sender: ActorAddress) -> None:

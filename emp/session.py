@@ -185,6 +185,8 @@ class ClientSession:
         return self._answer(stanza) if self._asked else ROUTE
 
     def _message(self, stanza: Stanza) -> Verdict:
+        if not stanza.mentions(ns.CARBONS, ns.STANZA_ID):
+            return ROUTE
         # All children: what stands first is for the sender to choose.
         id = None
         for child in stanza.tree:

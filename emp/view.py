@@ -250,6 +250,14 @@ class Stanza(Slots):
 
     # -- contents ---------------------------------------------------------------------------------
 
+    def mentions(self, *namespaces: str) -> bool:
+        """Whether one of the namespaces may occur in it. One-sided: True may be wrong. For those
+        who would look for it in the tree, and need none where there is nothing to be found."""
+        text = self._text
+        if self._tree is not None or text is None or "&#" in text:  # which may be part of any name
+            return True
+        return any(each in text for each in namespaces)
+
     @property
     def payload(self) -> Element | None:
         """The first child of an iq; of others, the first child that is not in jabber:client."""

@@ -224,7 +224,9 @@ def parse(source: bytes | str) -> Element:
     # A raw "<" begins markup wherever it stands, except in CDATA; so "<!" and "<?" that remain
     # are exactly the markup that XMPP does not have. libxml2 shall not even see it.
     rest = _CDATA.sub(b"", data) if b"<![CDATA[" in data else data
-    if b"<!" in rest or rest.count(b"<?") > (_DECLARATION.match(rest) is not None):
+    if b"<!" in rest or (
+        b"<?" in rest and rest.count(b"<?") > (_DECLARATION.match(rest) is not None)
+    ):
         raise RemoteProtocolError(
             "restricted-xml", "XMPP has no DTD, comment or processing instruction"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -13,12 +13,15 @@ from emp.routing.conditions import FIELDS, TYPES, Condition, condition
 from emp.routing.declarations import Declaration, Prefix
 from emp.routing.functions import PREDECLARED
 from emp.routing.index import types_of
+from emp.routing.nodes import nodes
 from emp.routing.parser import parse
 from emp.routing.rules import Capture, XPathCapture
 from emp.routing.syntax import NameTest, Node, Path, Step, is_number
 from emp.routing.templates import TemplateCapture, is_template, read_template
 from emp.routing.tokens import tokenize
+from emp.routing.trails import NotUnderstood
 from emp.routing.xpath import Expression, Reading
+from emp.xml import Element
 
 _KINDS: Final = tuple(TYPES)
 
@@ -143,7 +146,9 @@ def _check_name(name: str, what: str) -> None:
 
 
 def _capture(name: str, text: object, namespaces: Mapping[str, str]) -> XPathCapture:
-    if name in RESERVED:
+    if name in RESERVED and name not in FIELDS:
+        raise RouteError(f"{name} is no name for a capture", remedy="Choose another")
+    if name in FIELDS:
         raise RouteError(
             f"{name}= is no condition on this kind of stanza, and no name for a capture",
             remedy="iq_get and iq_set say the type already"
@@ -157,9 +162,17 @@ def _capture(name: str, text: object, namespaces: Mapping[str, str]) -> XPathCap
             remedy=f"Did you mean {near[0]}=?" if near else f"Conditions are: {', '.join(FIELDS)}",
         )
     try:
-        return XPathCapture(Expression(text, namespaces))
+        reading = Reading(text, namespaces)
+        return XPathCapture(reading.text, _value(reading))
     except RouteError as error:
         raise RouteError(f"capture {name}: {error.message}", remedy=error.remedy) from None
+
+
+def _value(reading: Reading) -> Callable[[Element], Any]:
+    try:
+        return nodes(reading.tree)
+    except NotUnderstood:
+        return Expression(reading).evaluate
 
 
 def _kind(declared: str | None, step: Step | None) -> str | None:

@@ -11,7 +11,7 @@ Existential by nature (XPath 1.0 §3.4): `body = 'x'` holds if any body has that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import Enum
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
@@ -22,11 +22,12 @@ from emp.routing.conditions import DEFAULT_TYPE
 from emp.routing.functions import JID_FUNCTIONS, bare, domain, full, local, resource
 from emp.routing.glance import glance
 from emp.routing.keys import string_value
+from emp.routing.steps import Then, any_text, meets, only_if, reached, to_any, to_child
 from emp.routing.syntax import Binary, Call, Literal, NameTest, Node, Path, Step
 from emp.routing.trails import Hop, NotUnderstood, Trail, trail
 from emp.stanza import Stanza
 from emp.wire import BODY
-from emp.xml import Element, clark
+from emp.xml import Element
 
 
 class Context(Enum):
@@ -40,7 +41,6 @@ class Context(Enum):
 # Of Any, because each context has its own.
 Truth: TypeAlias = Callable[[Any], Any]
 Text: TypeAlias = Callable[[Any], str]
-_Then: TypeAlias = Callable[[Any], Any]
 
 _SLOTS: Final[dict[str, Callable[[Stanza], str | None]]] = {
     "from": attrgetter("from_text"),
@@ -259,7 +259,7 @@ def _exists(path: Path, context: Context, accept: Callable[[str], bool]) -> Trut
     return _walk(path, context, accept)
 
 
-def _walk(path: Path, context: Context, accept: Callable[[str], Any]) -> _Then:
+def _walk(path: Path, context: Context, accept: Callable[[str], Any]) -> Then:
     """A function that gives the first true value of `accept` for a node at the end of the path."""
     if path.absolute:
         raise NotUnderstood
@@ -274,7 +274,7 @@ def _walk(path: Path, context: Context, accept: Callable[[str], Any]) -> _Then:
     return then if context is Context.ELEMENT else _from_stanza(found, accept, then)
 
 
-def _from_stanza(found: Trail, accept: Callable[[str], Any], then: _Then) -> _Then:
+def _from_stanza(found: Trail, accept: Callable[[str], Any], then: Then) -> Then:
     """From the stanza itself; without its tree where a glance is enough."""
     first = found.hops[0] if found.hops else None
     if first is None or first.axis != "child" or first.tag is None:
@@ -294,15 +294,17 @@ def _from_stanza(found: Trail, accept: Callable[[str], Any], then: _Then) -> _Th
     return of_body
 
 
-def _end(found: Trail, accept: Callable[[str], Any]) -> _Then:
+def _end(found: Trail, accept: Callable[[str], Any]) -> Then:
     if found.texts:
-        return lambda element: _any_text(element, accept)
+        return lambda element: any_text(element, accept)
     if found.attribute is None and accept is _there:
         return _there
     if found.attribute is None:
         return lambda element: accept(string_value(element))
     name, predicates = found.attribute
     tests = [truth(each, Context.TEXT) for each in predicates]
+    if not tests:
+        return lambda element: None if (value := element.get(name)) is None else accept(value)
 
     def attribute(element: Element) -> Any:
         value = element.get(name)
@@ -313,58 +315,11 @@ def _end(found: Trail, accept: Callable[[str], Any]) -> _Then:
     return attribute
 
 
-def _any_text(element: Element, accept: Callable[[str], Any]) -> Any:
-    for value in (element.text, *(child.tail for child in element)):
-        if value and (found := accept(value)):
-            return found
-    return None
-
-
-def _step(hop: Hop, then: _Then) -> _Then:
+def _step(hop: Hop, then: Then) -> Then:
     for predicate in reversed(hop.predicates):
-        then = _if(truth(predicate, Context.ELEMENT), then)
+        then = only_if(truth(predicate, Context.ELEMENT), then)
     if hop.axis == "self":
-        meets = _meets(hop)
-        return lambda element: then(element) if meets(element) else None
-    if hop.axis == "child":
-        return _to_child(hop.tag, then) if hop.tag else _to_any(iter, _meets(hop), then)
-    if hop.axis == "descendant":
-        return _to_any(lambda element: element.iterdescendants(hop.tag), _meets(hop), then)
-    return _to_any(lambda element: element.iter(hop.tag), _meets(hop), then)
-
-
-def _if(test: Truth, then: _Then) -> _Then:
-    return lambda element: then(element) if test(element) else None
-
-
-def _to_child(tag: str, then: _Then) -> _Then:
-    def step(element: Element) -> Any:
-        # Hot path: iterchildren(tag) takes 1.6 times as long.
-        for child in element:
-            if child.tag == tag and (found := then(child)):
-                return found
-        return None
-
-    return step
-
-
-def _to_any(
-    others: Callable[[Any], Iterable[Element]], meets: Callable[[Element], bool], then: _Then
-) -> _Then:
-    def step(element: Element) -> Any:
-        for other in others(element):
-            if meets(other) and (found := then(other)):
-                return found
-        return None
-
-    return step
-
-
-def _meets(hop: Hop) -> Callable[[Element], bool]:
-    if hop.tag is not None:
-        return lambda element: bool(element.tag == hop.tag)
-    if hop.namespace is not None:
-        # The name has no brace, the namespace may have some.
-        inside = clark(hop.namespace, "")[:-1]
-        return lambda element: bool(element.tag.rpartition("}")[0] == inside)
-    return lambda element: isinstance(element.tag, str)
+        return only_if(meets(hop), then)
+    if hop.axis == "child" and hop.tag is not None:
+        return to_child(hop.tag, then)
+    return to_any(reached(hop), meets(hop), then)

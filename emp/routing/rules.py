@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
@@ -116,15 +116,11 @@ def _node(node: Any) -> str | Element:
 
 @dataclass(frozen=True, slots=True)
 class XPathCapture:
-    """The value of an XPath."""
+    """The value of an XPath. text: as the user wrote it; value: its value, as lxml gives it."""
 
-    expression: Expression
-
-    @property
-    def text(self) -> str:
-        """As the user wrote it."""
-        return self.expression.text
+    text: str
+    value: Callable[[Element], Any]
 
     def evaluate(self, stanza: Stanza) -> Captured:
         """See captured(). Raises etree.XPathError where XPath finds a fault only now."""
-        return captured(self.expression.evaluate(stanza.tree))
+        return captured(self.value(stanza.tree))

@@ -96,7 +96,8 @@ class RouteTable:
                     return None
                 if start < branch.first:
                     start = branch.first
-                hits = in_order((hits, *walk.find(stanza).values()))
+                seen = walk.find(stanza).values()
+                hits = in_order((hits, *seen)) if hits else in_order(seen)
                 walk = None
         except Exception as error:  # noqa: BLE001 - a tree that cannot be parsed
             self._report(None, "the index", error)

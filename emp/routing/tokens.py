@@ -8,6 +8,7 @@ only here is that decided. The grammar is emp.routing.parser's.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -118,6 +119,21 @@ def operand_due(previous: Token | None) -> bool:
 def begins_step(token: Token) -> bool:
     """Whether a location step can begin with the token ([4] Step)."""
     return token.kind in _STEP_KINDS or token.text in _STEP_MARKS
+
+
+def closing(tokens: Sequence[Token], opening: int) -> int:
+    """The number of the token that closes the bracket or parenthesis."""
+    depth = 0
+    for number in range(opening, len(tokens)):
+        depth += (tokens[number].text in ("(", "[")) - (tokens[number].text in (")", "]"))
+        if depth == 0:
+            return number
+    raise AssertionError("_check_brackets() let it pass")
+
+
+def end_of(token: Token) -> int:
+    """Where the token ends, counted in characters from 0."""
+    return token.start + len(token.text)
 
 
 def _name_kind(text: str, found: re.Match[str], previous: Token | None) -> Kind:

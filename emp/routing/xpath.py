@@ -22,10 +22,11 @@ from lxml import etree
 from emp import ns
 from emp.errors import FORBIDDEN_CHARACTERS, RouteError
 from emp.routing import regex
+from emp.routing.absolute import relativise as relativise
 from emp.routing.functions import CORE, EXTENSIONS, INSTEAD, KNOWN, PREDECLARED, signature
 from emp.routing.parser import parse
 from emp.routing.syntax import quote as quote
-from emp.routing.tokens import Kind, Token, begins_step, operand_due, tokenize
+from emp.routing.tokens import Kind, Token, closing, end_of, tokenize
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.xml import Element
 
@@ -39,14 +40,6 @@ _OUTWARD_AXES: Final = frozenset(
         "preceding-sibling",
     }
 )  # fmt: skip
-
-# First axis of an absolute path → the same seen from the stanza. The document has one child, the
-# stanza, so positions stay what they are: /message[1] is self::message[1].
-_FROM_DOCUMENT: Final = {
-    "child": "self",
-    "descendant": "descendant-or-self",
-    "descendant-or-self": "descendant-or-self",
-}
 
 _PAIRS: Final = {"(": ")", "[": "]"}
 _CLOSING: Final = frozenset(_PAIRS.values())
@@ -82,7 +75,7 @@ class Reading:
         if self.relative != text:
             tokens = tokenize(self.relative)
             self.tree = parse(self.relative, tokens, self.namespaces)
-        self.third = _end(tokens[2]) if len(tokens) > 2 else 0
+        self.third = end_of(tokens[2]) if len(tokens) > 2 else 0
         try:
             self.qualified = qualify(self.relative, tokens, self.namespaces)
         except RouteError as error:
@@ -174,112 +167,6 @@ def _check_brackets(text: str, tokens: Sequence[Token]) -> None:
         )
 
 
-# -- absolute paths -------------------------------------------------------------------------------
-
-
-def relativise(text: str, tokens: list[Token]) -> str:
-    """The expression with its absolute paths turned into paths from the stanza.
-
-    tokens: those of the text. Raises RouteError where that cannot be done: in predicates, which
-    look from elsewhere.
-    """
-    out: list[str] = []
-    done = 0  # characters of the text that are in `out`
-    depth = 0
-    for number, token in enumerate(tokens):
-        depth += (token.text == "[") - (token.text == "]")
-        if not _starts_absolute_path(tokens, number):
-            continue
-        if depth:
-            raise RouteError(
-                f"bad XPath {text!r}: a path in [brackets] may not begin with {token.text}",
-                remedy="Write .//x for what is inside, or move the condition to the stanza, as in "
-                "/message[…]",
-            )
-        out.append(text[done : token.start])
-        last = _end_of_step(tokens, number + 1)
-        out.append(_from_stanza(text, token, tokens[number + 1 : last + 1]))
-        done = _end(tokens[last])
-    return "".join(out) + text[done:]
-
-
-def _starts_absolute_path(tokens: list[Token], number: int) -> bool:
-    return tokens[number].text in ("/", "//") and operand_due(
-        tokens[number - 1] if number else None
-    )
-
-
-def _from_stanza(text: str, slash: Token, step: list[Token]) -> str:
-    """An absolute path's slash and first step, as seen from the stanza."""
-    axis, test = _split_step(step)
-    seen = _FROM_DOCUMENT.get(axis)
-    written = text[step[0].start : _end(step[-1])] if step else ""
-    rest = text[test[0].start : _end(test[-1])] if test else ""
-    if slash.text == "//":
-        everywhere = f"descendant-or-self::node()/{written}"
-        if seen is None:  # the document itself has no attributes, parents, siblings
-            return everywhere
-        if all(token.text != "[" for token in test) and axis == "child":
-            return f"descendant-or-self::{rest}"
-        return f"({seen}::{rest} | {everywhere})"
-    if not step:
-        raise RouteError(
-            f"bad XPath {text!r}: / alone is the document, and a route knows only the stanza",
-            remedy="Write . or self::node() for the stanza",
-        )
-    if seen is None:
-        raise RouteError(
-            f"bad XPath {text!r}: after / comes the stanza, not {written}",
-            remedy=f"Write {written} for what belongs to the stanza, or /message/{written}",
-        )
-    return f"{seen}::{rest}"
-
-
-def _split_step(step: list[Token]) -> tuple[str, list[Token]]:
-    """(axis, node test and predicates) of a step, abbreviations spelt out."""
-    if not step or step[0].text == ".":
-        return "self", step
-    if step[0].text == "..":
-        return "parent", step
-    if step[0].text == "@":
-        return "attribute", step[1:]
-    if step[0].kind is Kind.AXIS:
-        return step[0].text, step[2:]
-    return "child", step
-
-
-def _end_of_step(tokens: list[Token], number: int) -> int:
-    """The number of the last token of the step that begins with token `number`; where no step
-    begins, the number before."""
-    if number == len(tokens) or not begins_step(tokens[number]):
-        return number - 1
-    if tokens[number].text in (".", ".."):
-        return number
-    if tokens[number].text == "@":
-        number += 1
-    elif tokens[number].kind is Kind.AXIS:
-        number += 2
-    if tokens[number].kind is Kind.NODE_TYPE:
-        number = _closing(tokens, number + 1)
-    while number + 1 < len(tokens) and tokens[number + 1].text == "[":
-        number = _closing(tokens, number + 1)
-    return number
-
-
-def _closing(tokens: Sequence[Token], opening: int) -> int:
-    """The number of the token that closes the bracket or parenthesis."""
-    depth = 0
-    for number in range(opening, len(tokens)):
-        depth += (tokens[number].text in ("(", "[")) - (tokens[number].text in (")", "]"))
-        if depth == 0:
-            return number
-    raise AssertionError("_check_brackets() let it pass")
-
-
-def _end(token: Token) -> int:
-    return token.start + len(token.text)
-
-
 def _leads_outward(token: Token) -> bool:
     return token.text == ".." or (token.kind is Kind.AXIS and token.text in _OUTWARD_AXES)
 
@@ -368,7 +255,7 @@ def _check_call(
     return [
         insert
         for n in function.texts
-        for insert in ((arguments[n][0].start, "string("), (_end(arguments[n][-1]), ")"))
+        for insert in ((arguments[n][0].start, "string("), (end_of(arguments[n][-1]), ")"))
     ]
 
 
@@ -390,10 +277,10 @@ def _span(fewest: int, most: int | None) -> str:
 
 def _arguments(tokens: Sequence[Token], number: int) -> list[list[Token]]:
     """The tokens of each argument of the call whose name is token `number`."""
-    closing = _closing(tokens, number + 1)
+    last = closing(tokens, number + 1)
     arguments: list[list[Token]] = [[]]
     depth = 0
-    for token in tokens[number + 2 : closing]:
+    for token in tokens[number + 2 : last]:
         depth += (token.text in ("(", "[")) - (token.text in (")", "]"))
         if token.text == "," and depth == 0:
             arguments.append([])
@@ -407,7 +294,7 @@ def _constant(function: Token, argument: list[Token]) -> str:
     if (
         len(argument) > 1
         and argument[0].text == "concat"
-        and _closing(argument, 1) == len(argument) - 1
+        and closing(argument, 1) == len(argument) - 1
     ):
         argument = argument[2:-1:2]
     elif len(argument) > 1:

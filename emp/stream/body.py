@@ -113,7 +113,8 @@ class Body:
         self._closed = False  # the last byte of the present piece has completed something
         self._pending = bytearray()  # fed since nothing was open, up to the last piece
         self._delivered = 0  # elements returned out of what is pending
-        self._open_bytes = 0  # fed since the last element was complete
+        self._open_bytes = 0  # fed since the last piece in which an element was complete
+        self._unrested_bytes = 0  # fed since nothing was open: no element is longer
         self._likely_end = b"</message>"
         self._has_many_attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
         # An element with too many attributes is at least that long: ` a=""` for each.
@@ -256,7 +257,7 @@ class Body:
         foreign = next(root.iterchildren(COMPONENT_ANY), None) is not None
         if complete:
             self._check_size(complete, size)
-            if self._open_bytes + size > CROWD_BYTES and is_crowd(root):
+            if self._unrested_bytes + size > CROWD_BYTES and is_crowd(root):
                 large = copy_large(complete)
         del ends, children  # of what is copied no reference may be left: see below
         take_out(complete)
@@ -300,7 +301,7 @@ class Body:
 
     def _check_size(self, complete: list[Element], size: int) -> None:
         """Cuts `complete` before the first stanza that breaks a limit, which becomes the fault."""
-        if self._open_bytes + size > self._attributes_bytes and self._has_many_attributes(
+        if self._unrested_bytes + size > self._attributes_bytes and self._has_many_attributes(
             self._root
         ):
             self._cut(complete, self._has_many_attributes, _too_many_attributes)
@@ -322,6 +323,7 @@ class Body:
 
     def _account(self, piece: bytes, complete: list[Element]) -> None:
         """Counts what is open against the limit; forgets it where nothing is."""
+        self._unrested_bytes += len(piece)
         if not complete:
             self._pending += piece
             self._open_bytes += len(piece)
@@ -330,6 +332,7 @@ class Body:
             return
         self._open_bytes = 0
         if self._closed and not len(self._root):
+            self._unrested_bytes = 0
             self._pending.clear()
             self._delivered = 0
             if self._tolerated >= TOLERATED_ERRORS or self._logged >= LOG_ENTRIES:

@@ -32,8 +32,9 @@ _DECLARATION: Final = re.compile(
     rb"(?:\s+encoding\s*=\s*(?:'(?P<a>[^'<>]*)'|\"(?P<b>[^\"<>]*)\"))?"
     rb"(?:\s+standalone\s*=\s*(?:'(?:yes|no)'|\"(?:yes|no)\"))?\s*\?>"
 )
-# A start tag up to, but without, its closing `>`. Possessive: linear on any input.
-_START_TAG: Final = re.compile(rb"<(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+')*+")
+# A start tag up to, but without, its closing `>`. Nothing is tried twice: linear on any input. The
+# group is not possessive as well: see emp.stream.shortcut.
+_START_TAG: Final = re.compile(rb"<(?:[^<>\"']++|\"[^\"<]*+\"|'[^'<]*+')*")
 
 _CONDITIONS: Final[dict[int, str]] = {
     etree.ErrorTypes.ERR_UNDECLARED_ENTITY: "restricted-xml",

@@ -32,7 +32,6 @@ tests/emp/stream/test_shortcut.py compares with lxml, and so does tools/fuzz.
 import re
 from typing import Any, Final
 
-from emp import ns
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.view import Slots
 from emp.wire import NOTHING, Contents
@@ -40,18 +39,19 @@ from emp.wire import NOTHING, Contents
 ATTRIBUTES: Final = 5
 """No element of a plain stanza has more; a stream that allows fewer takes no shortcut."""
 
-# Every quantifier is possessive and every alternative begins with another character, so nothing is
-# tried twice: linear, whatever comes. A class that names what it allows is faster than its opposite
-# by a dispatch for each character.
+# Every alternative begins with another character, and what is repeated within one is possessive. So
+# there is nothing to be tried twice but the end of something: linear, whatever comes. Groups are
+# not possessive, for before Python 3.11.5 those lose their place (python/cpython#106052).
+# A class that names what it allows is faster than its opposite, by a dispatch for each character;
+# one character that is not allowed is faster than both.
 _QUOTE: Final = "['\"]"
 _VALUE: Final = r"[ !#-%(-;=?-~\x80-\U0010ffff]++"
 _LANGUAGE: Final = "[A-Za-z0-9-]++"
 _NAME: Final = r"(?!xml)[A-Za-z_][A-Za-z0-9_.-]{0,63}+"
 _URI: Final = (
     r"(?!jabber:c|http://www\.w3\.org/(?:XML|2000)/)"
-    r"[a-z]{1,20}+:[A-Za-z0-9/._:-]{1,200}+(?:#[A-Za-z0-9/._:-]{0,100}+)?+"
+    r"[a-z]{1,20}+:[A-Za-z0-9/._:-]{1,200}+(?:#[A-Za-z0-9/._:-]{0,100}+)?"
 )
-_TEXT: Final = "[^<]"
 
 
 def _once(number: int, name: str, value: str) -> str:
@@ -67,30 +67,31 @@ def _attributes() -> str:
     """Those of a child, four at most: no name twice, and no namespace that is none of ours."""
     one = rf"(?:xmlns(?=={_quoted(_URI)})|{_NAME})"
     names = ("a", "b", "c")
-    nested = f"(?: (?!(?P=a)=)(?!(?P=b)=)(?!(?P=c)=){one}={_quoted(_VALUE)})?+"
+    nested = f"(?: (?!(?P=a)=)(?!(?P=b)=)(?!(?P=c)=){one}={_quoted(_VALUE)})?"
     for number in (2, 1, 0):
         others = "".join(f"(?!(?P={other})=)" for other in names[:number])
-        nested = f"(?: {others}(?P<{names[number]}>{one})={_quoted(_VALUE)}{nested})?+"
+        nested = f"(?: {others}(?P<{names[number]}>{one})={_quoted(_VALUE)}{nested})?"
     return nested
 
 
 _CHILD: Final = f"<(?P<name>{_NAME}){_attributes()}(?:/>|>[^<]*+</(?P=name)>)"
 _IQ_CHILD: Final = f"<{_NAME} xmlns={_quoted(_URI)}/>"
+# The lookahead is for the kind of quotes: that of the first attribute.
 _PLAIN: Final = (
     r"<(?P<kind>message|presence|(?P<iq>iq))(?=(?: [a-z:]++=(?P<quote>['\"]))?)"
     rf"(?: (?:{_once(5, 'type', _VALUE)}|{_once(6, 'id', _VALUE)}|{_once(7, 'from', _VALUE)}"
-    rf"|{_once(8, 'to', _VALUE)}|{_once(9, 'xml:lang', _LANGUAGE)}))*+"
-    r"(?:/>|>(?:(?(iq)(?!)|<body>)(?P<body>[^<]++)</body>)?+"
-    rf"(?P<children>(?(iq)(?:{_IQ_CHILD})?+|(?:{_CHILD})*+))</(?P=kind)>)"
+    rf"|{_once(8, 'to', _VALUE)}|{_once(9, 'xml:lang', _LANGUAGE)}))*"
+    r"(?:/>|>(?:(?(iq)(?!)|<body>)(?P<body>[^<]++)</body>)?"
+    rf"(?P<children>(?(iq)(?:{_IQ_CHILD})?|(?:{_CHILD})*))</(?P=kind)>)"
 )
 # From where nothing plain begins to the next place where a stanza might.
-_ODD: Final = "(?:<|[^<])[^<]*+(?:<(?!message|presence|iq)[^<]*+)*+"
+_ODD: Final = "(?:<|[^<])[^<]*+(?:<(?!message|presence|iq)[^<]*+)*"
 _pattern: Final = re.compile(f"(?P<whole>{_PLAIN}|{_ODD})")
 _find: Final = _pattern.findall
 _NO_GROUPS: Final = ("",) * (_pattern.groups - 1)
 
 _look: Final = re.compile(
-    f"<({_NAME})((?: [^ =]++={_quoted('[^<]*?')})*+)(?:/>|>([^<]*+)</[^>]*+>)"
+    f"<({_NAME})((?: [^ =]++={_quoted('[^<]*?')})*)(?:/>|>([^<]*+)</[^>]*+>)"
 ).findall
 _namespace: Final = re.compile(f" xmlns={_QUOTE}([^'\"]*+)").search
 
@@ -101,8 +102,6 @@ _CHANGED: Final = bytes(each ^ 1 if each in _FORBIDDEN else each for each in ran
 _is_odd: Final = re.compile(f"[{re.escape(_FORBIDDEN.decode())}\ufffe\uffff]|&#|\\]\\]>").search
 
 _CLASSES: Final = {each.kind: each for each in (Message, Presence, Iq)}
-_CLIENT: Final = f"{{{ns.CLIENT}}}"
-_BODY: Final = f"{_CLIENT}body"
 _new: Final = object.__new__
 
 Run = list[Stanza] | bytes

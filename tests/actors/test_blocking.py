@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from thespian.actors import ActorExitRequest
 
 from actors.threads import Threads
 from emp import ns
@@ -210,6 +211,27 @@ async def test_the_deadline_of_a_thread(tmp_path: Path) -> None:
         assert "too long" in module(here).ran[-1]
         assert here.actor("Timed").component.started_in.startswith("blocking")
         assert body(await bar.ask(message("nothing came late", "headline"))) == "nothing came late"
+
+
+@pytest.mark.parametrize("victim", ["Blocking", "main"])
+async def test_who_dies_while_a_thread_is_at_work(tmp_path: Path, victim: str) -> None:
+    async with world(tmp_path, BLOCKING, "component") as here, here.user() as bar:
+        component, gate = here.actor("Blocking"), module(here).gate
+        bar.say(Message("x@main.localhost", "lost", type="chat"))
+        await until(lambda: module(here).ran)
+        assert here.boot.system is not None
+        here.boot.system.tell(here.address(victim), ActorExitRequest())
+        await here.until("died", victim)
+        await here.until("started" if victim == "Blocking" else "connected", victim)
+        gate.set()
+        await until(lambda: not component.threads._unfinished)
+        if victim == "Blocking":
+            failure = (await bar.hear()).failure
+            assert isinstance(failure, InternalServerError)
+            assert failure.type == "wait"
+        await until(lambda: victim == "Blocking" or not component.works)
+        bar.say(Message("x@main.localhost", "next", type="headline"))
+        assert body(await bar.hear()) == "next"
 
 
 def test_threads_are_started_when_they_are_needed_and_not_more_than_so_many() -> None:

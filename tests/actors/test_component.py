@@ -59,7 +59,7 @@ class Saying(Component):
         self.reply(thing("once"))
         1 / 0
 
-    def later(self):
+    async def later(self):
         async def answer():
             await self.gate.wait()
             try:

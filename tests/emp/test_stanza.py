@@ -615,6 +615,23 @@ def test_in_a_component_stream_all_moves_to_its_namespace(tree: etree._Element) 
     assert [element.tag, *(child.tag for child in element)] == renamed
 
 
+def test_what_is_mentioned_needs_no_tree() -> None:
+    made = Message("a@b", "see urn:y", E.x(xmlns="urn:x"))
+    assert made.mentions("urn:z", "urn:x")
+    assert made.mentions("urn:y")  # for all we know
+    assert not made.mentions("urn:z", "urn:a")
+    assert made._tree is None
+    assert made.tree[1].tag == "{urn:x}x"
+    assert made.mentions("urn:z")
+
+
+def test_what_is_mentioned_cannot_be_hidden() -> None:
+    stanza = Stanza.parse(b"<message><x xmlns='urn:&#x78;'/></message>")
+    for each in (stanza, pickle.loads(pickle.dumps(stanza))):
+        assert each.mentions("urn:x")
+        assert each.payload_name == "{urn:x}x"
+
+
 # -- pickling -------------------------------------------------------------------------------------
 
 

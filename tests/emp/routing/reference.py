@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -24,8 +25,10 @@ from tests.emp.routing.components import Tweets
 
 NAMESPACES = {"tw": "urn:example:tweeter", "x": "jabber:x:data"}
 
-# EMP_EXAMPLES=10000: as many examples for each property; 1,000 take a few seconds.
-EXAMPLES = settings(max_examples=int(os.environ.get("EMP_EXAMPLES", "1000")), deadline=None)
+# EMP_EXAMPLES=10000 asks for as many examples of each property that is marked with these two.
+_COUNT = int(os.environ.get("EMP_EXAMPLES", "1000"))
+EXAMPLES = settings(max_examples=_COUNT, deadline=None)
+LONG = pytest.mark.timeout(max(120, _COUNT // 10))
 
 # -- stanzas --------------------------------------------------------------------------------------
 

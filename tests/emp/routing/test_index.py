@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from emp.routing import index
 from tests.emp.routing.reference import (
     EXAMPLES,
+    LONG,
     Linear,
     Written,
     stanza_of,
@@ -16,6 +17,7 @@ from tests.emp.routing.reference import (
 )
 
 
+@LONG
 @EXAMPLES
 @given(
     st.lists(written, min_size=1, max_size=6),

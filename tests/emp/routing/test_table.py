@@ -1,18 +1,16 @@
-"""The route table: order, scopes, captures, and that index and XPath say the same."""
+"""The route table: order, scopes, captures, guards, and what it costs. See also test_index.py."""
 
+import gc
 import logging
 import pickle
 import re
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from lxml import etree
 
-from emp.errors import RouteError
-from emp.routing import Match, Routes, RouteTable, compile_routes, table
-from emp.routing.xpath import Expression
+from emp.routing import Match, Routes, RouteTable, compile_routes
 from emp.stanza import Iq, Message, Presence, Stanza
 from emp.xml import parse
 from tests.emp.routing.components import Tweets
@@ -167,170 +165,207 @@ def test_a_fault_at_run_time_is_no_match_and_told_once(caplog: pytest.LogCapture
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
     assert told[0].startswith(f"{__file__}:")
-    assert "which then does not match this route: Invalid type" in told[0]
+    assert "XPath failed on a stanza, which then does not match this route: XPath" in told[0]
     assert not any("secret" in line for line in told)
 
 
-def test_no_xpath_where_the_envelope_decides() -> None:
+def is_parsed(stanza: Stanza) -> bool:
+    return stanza._tree is not None
+
+
+@pytest.mark.parametrize(
+    ("xpath", "wanted"),
+    [
+        ("[@type='chat']", {"from_": "bar@localhost"}),
+        ("[@id='1' and @to='a@b']", {}),
+        (None, {"to": "{room}@b"}),
+        ("[body='hi']", {}),
+        ("[re:test(body, '^h')]", {}),
+        (None, {"body": re.compile("i$")}),
+        ("[body][not(subject)]", {}),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 20])
+def test_no_tree_where_the_text_is_enough(
+    xpath: str | None, wanted: dict[str, Any], others: int
+) -> None:
     routes = Routes()
-    routes.message("[@type='chat']", from_="bar@localhost").to(Tweets.index)
+    for each in range(others):
+        routes.message(f"[body='{each}']").to(Tweets.index)
+        routes.message(f"[subject='{each}']").to(Tweets.index)
+        routes.message(f"[@to='a{each}@b']").to(Tweets.index)
+    routes.message(xpath, **wanted).to(Tweets.index)
     match = compile_routes(routes).match
-    incoming = pickle.loads(pickle.dumps(Message(type="chat", from_="bar@localhost/x", body="hi")))
-    assert number(match(incoming)) == 1
-    assert incoming._tree is None  # not even parsed
+    incoming: Stanza = pickle.loads(
+        pickle.dumps(Message("a@b", "hi", type="chat", from_="bar@localhost/x", id="1"))
+    )
+    assert number(match(incoming)) == others * 3 + 1
+    assert not is_parsed(incoming)
 
 
-def test_the_index_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "INDEX_SIZE", 3)
+def test_no_tree_before_a_route_that_needs_none() -> None:
     routes = Routes()
-    for sender in range(9):
-        routes.message(from_=f"u{sender}@localhost").to(Tweets.index)
-    compiled = compile_routes(routes)
-    for sender in range(9):
-        assert number(compiled.match(Message(from_=f"u{sender}@localhost/x"))) == sender + 1
-    assert len(compiled._index) == 3
+    routes.message(from_="bar@localhost").to(Tweets.index)
+    for each in range(20):
+        routes.message(f"[subject='{each}']").to(Tweets.index)
+    match = compile_routes(routes).match
+    subject = Message("a@b", "hi", subject="19", from_="bar@localhost")
+    assert number(match(subject)) == 1
+    assert not is_parsed(subject)
+    subject.from_ = "foo@localhost"
+    assert number(match(subject)) == 21
 
 
-def test_peers_cannot_fill_the_index() -> None:
+def size_of(table: RouteTable) -> int:
+    """The number of objects that can be reached from the table, without what they share."""
+    seen: set[int] = set()
+    pending: list[Any] = [getattr(table, name) for name in ("rules", "_branch", "_ranks")]
+    while pending:
+        each = pending.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType):
+            seen.add(id(each))
+            if not isinstance(each, FunctionType):
+                pending += gc.get_referents(each)
+            else:
+                pending += [cell.cell_contents for cell in each.__closure__ or ()]
+    return len(seen)
+
+
+def test_peers_cannot_make_the_table_grow() -> None:
     routes = Routes(NAMESPACES)
     routes.iq_get("tw:tweets", from_="bar@localhost").to(Tweets.index)
+    routes.message("[@type='chat']", body=re.compile("^!")).to(Tweets.index)
+    for each in range(20):
+        routes.message(f"[tw:tweet[@id='{each}']]", to=f"{{n}}@{each}.localhost").to(Tweets.index)
     compiled = compile_routes(routes)
+    before = size_of(compiled)
     for n in range(50):
-        assert (
-            compiled.match(
-                stanza(f"<iq type='t{n}' from='u{n}@localhost'><p{n} xmlns='urn:x'/></iq>")
-            )
-            is None
-        )
-    assert len(compiled._index) == 1
+        attributes = f"type='t{n}' from='u{n}@localhost' to='u{n}@{n}' id='i{n}'"
+        for kind in ("iq", "message"):
+            inner = f"<p{n} xmlns='urn:x{n}' id='{n}'>{n}</p{n}><body>{n}</body>"
+            assert compiled.match(stanza(f"<{kind} {attributes}>{inner}</{kind}>")) is None
+    assert size_of(compiled) == before
 
 
-# -- index == linear ------------------------------------------------------------------------------
-
-_ADDRESSES = [
-    "bar@localhost", "BAR@localhost", "bar@localhost/x", "bar@LOCALHOST/X", "localhost",
-    "localhost/x", "foo@localhost/tweets", "bar@@localhost", "", "straße@example.org",
-]  # fmt: skip
-_TYPES = {
-    "message": ["normal", "chat", "error", "", "odd"],
-    "presence": ["available", "unavailable", "error", ""],
-    "iq": ["get", "set", "result", "error", "", "odd"],
-}
-_PAYLOADS = [
-    "<tweet xmlns='urn:example:tweeter' id='1'/>",
-    "<tweet xmlns='urn:example:tweeter'/>",
-    "<tweets xmlns='urn:example:tweeter'><tweet id='2'/></tweets>",
-    "<query xmlns='urn:other'/>",
-    "<query/>",
-]
-_TEXTS = ["<body>!x</body>", "<body>hi</body>", "<subject>hi</subject>", "<thread>t</thread>"]
+# -- guards, fallbacks, what the router asks ------------------------------------------------------
 
 
-def _attributes(**values: str | None) -> str:
-    return "".join(f" {name}='{text}'" for name, text in values.items() if text is not None)
+def test_the_guard_comes_last_and_decides() -> None:
+    asked: list[str | None] = []
+
+    def is_odd(stanza: Stanza) -> bool:
+        asked.append(stanza.id)
+        return stanza.id in ("1", "3")
+
+    routes = Routes()
+    routes.message("[body][count(*)=1]", type="chat", if_=is_odd).to(Tweets.show)
+    routes.message().to(Tweets.index)
+    match = compile_routes(routes).match
+    assert number(match(Message(type="chat", body="x", id="1"))) == 1
+    assert number(match(Message(type="chat", body="x", id="2"))) == 2
+    assert number(match(Message(type="chat", body="x", subject="s", id="3"))) == 2
+    assert number(match(Message(type="normal", body="x", id="4"))) == 2
+    assert asked == ["1", "2"]
 
 
-@st.composite
-def stanzas(draw: st.DrawFn) -> str:
-    kind = draw(st.sampled_from(["message", "presence", "iq"]))
-    type_ = draw(st.none() | st.sampled_from(_TYPES[kind]))
-    addresses = st.none() | st.sampled_from(_ADDRESSES)
-    attributes = _attributes(
-        type=type_,
-        id=draw(st.none() | st.sampled_from(["1", "", "x"])),
-        to=draw(addresses),
-        **{"from": draw(addresses)},
-    )
-    children = st.sampled_from(_PAYLOADS if kind == "iq" else _PAYLOADS + _TEXTS)
-    # RFC 6120 §8.2.3: an IQ get or set has one child.
-    most = 1 if kind == "iq" and type_ in ("get", "set") else 3
-    inner = "".join(draw(st.lists(children, max_size=most)))
-    return f"<{kind} xmlns='jabber:client'{attributes}>{inner}</{kind}>"
+def test_a_guard_that_fails_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(stanza: Stanza) -> bool:
+        raise KeyError("oops")
+
+    routes = Routes()
+    routes.message(if_=broken).to(Tweets.show)
+    routes.message().to(Tweets.index)
+    match = compile_routes(routes).match
+    with caplog.at_level(logging.WARNING):
+        assert [number(match(Message())) for _ in range(3)] == [2, 2, 2]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{__file__}:")
+    assert "its guard broken failed on a stanza" in line
+    assert "KeyError: 'oops'" in line
 
 
-_PREDICATES = [
-    None, "[@type='chat']", "[@type='normal']", "[@id='1' and @type='error']", "[@from='']",
-    "[@from='bar@localhost'][body]", "[body]", "body",
-    "[tw:tweet][@type='chat']", "[query]", "tw:tweet", "tw:tweet[@id]", "tw:tweets",
-    "query", "tw:*", "*", "//tw:tweet", "//tw:tweet[@id][1]", "count(body)", "count(*) > 1",
-    "not(body)", "/message", "/message[@type='chat']", "/iq/tw:tweet", "/*[@id]", "tw:tweet | body",
-    "@type", "[re:test(body, '^!')]", "tw:tweets/tw:tweet", "/presence[@type='unavailable']",
-    "[@to='localhost']", "tw:tweet/..", "string(@id)", "self::iq[@type='get']", "[1]", "[2]",
-]  # fmt: skip
-_WANTED: dict[str, list[Any]] = {
-    "from_": ["bar@localhost", "bar@localhost/x", "localhost", "@localhost", "straße@example.org",
-              re.compile("^bar"), re.compile("")],
-    "to": ["bar@localhost", "bar@localhost/x", "localhost", "@localhost", re.compile("/x$", re.I)],
-    "type": ["normal", "chat", "available", "unavailable", "get", "set", "error",
-             re.compile("^(normal|chat)?$"), re.compile("a")],
-    "id_": ["1", "", re.compile("^x?$")],
-    "body": ["hi", "!x", re.compile("^!")],
-    "subject": ["hi"],
-    "thread": [re.compile("t")],
-}  # fmt: skip
-_rules = st.tuples(
-    st.sampled_from(["message", "presence", "iq", "iq_get", "iq_set", "route"]),
-    st.sampled_from(_PREDICATES),
-    st.fixed_dictionaries(
-        {}, optional={name: st.sampled_from(values) for name, values in _WANTED.items()}
-    ).filter(lambda wanted: len(wanted) < 4),
-    st.sampled_from([None, None, "x", "tweets"]),
+def test_fallbacks_come_last_and_keep_their_numbers() -> None:
+    routes = Routes()
+    routes.fallback("/message[body]").to(Tweets.show)
+    routes.message(type="chat").to(Tweets.index)
+    routes.fallback().to(Tweets.index)
+    routes.message(type="headline").to(Tweets.index)
+    table = compile_routes(routes)
+    assert [route.number for route in table.routes] == [2, 4, 1, 3]
+    assert [rule.route for rule in table.rules] == list(table.routes)
+    incoming = Message(body="x", type="chat")
+    assert number(table.match(incoming)) == 2
+    assert number(table.match(incoming, after=2)) == 1
+    assert number(table.match(incoming, after=4)) == 1
+    assert number(table.match(incoming, after=1)) == 3
+    assert number(table.match(incoming, after=3)) is None
+    assert number(table.match(incoming, after=99)) is None
+    assert number(table.match(Presence())) == 3
+
+
+def test_connections() -> None:
+    routes = Routes()
+    with routes.connection("main"), routes.resource("x"):
+        routes.message().to(Tweets.index)
+    with routes.connection("main"):
+        routes.message().to(Tweets.index)
+    with routes.resource("x"):
+        routes.message().to(Tweets.index)
+    match = compile_routes(routes).match
+    assert number(match(Message(), "x", False, "main")) == 1
+    assert number(match(Message(), "y", False, "main")) == 2
+    assert number(match(Message(), "x", False, "other")) == 3
+    assert number(match(Message(), "y", False, "other")) is None
+    assert number(match(Message("a@b/x"), None, True, "main")) == 1
+
+
+# -- what people and the router see of a route ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "xpath", "wanted", "payload"),
+    [
+        ("iq_get", None, {}, True),
+        ("iq_set", "tw:tweet", {}, True),
+        ("iq", None, {}, False),
+        ("iq", "[@type='get']", {}, True),
+        ("iq", "[@type='get' or @type='set']", {}, True),
+        ("iq", "[@type='get' or @type='result']", {}, False),
+        ("iq", "tw:tweet", {"type": "result"}, True),
+        ("message", "tw:tweet[@id]", {}, True),
+        ("message", "[tw:tweet[count(*)=1]]", {}, True),
+        ("message", "[tw:tweet or tw:tweets]", {}, True),
+        ("message", "[tw:tweet or body]", {}, False),
+        ("message", "[not(tw:tweet)]", {}, False),
+        ("message", "body", {}, False),
+        ("message", "//tw:tweet", {}, False),
+        ("route", "tw:tweet", {}, True),
+    ],
 )
-
-
-def _declare(routes: Routes, rule: tuple[str, str | None, dict[str, Any], str | None]) -> None:
-    method, xpath, wanted, resource = rule
-    if resource is None:
-        getattr(routes, method)(xpath, **wanted).to(Tweets.index)
-    else:
-        with routes.resource(resource):
-            getattr(routes, method)(xpath, **wanted).to(Tweets.index)
-
-
-def _table(rules: list[Any]) -> RouteTable:
-    """The table of those rules that are possible and not there already."""
-    kept: dict[Any, Any] = {}
-    for rule in rules:
-        routes = Routes(NAMESPACES)
-        _declare(routes, rule)
-        try:
-            (route,) = compile_routes(routes).routes
-        except RouteError:
-            continue
-        kept.setdefault((route.xpath, route.resource), rule)
+def test_payload(method: str, xpath: str | None, wanted: dict[str, Any], payload: bool) -> None:
     routes = Routes(NAMESPACES)
-    for rule in kept.values():
-        _declare(routes, rule)
-    return compile_routes(routes)
+    getattr(routes, method)(xpath, **wanted).to(Tweets.index)
+    assert compile_routes(routes).routes[0].payload is payload
 
 
-def _linear(compiled: RouteTable, incoming: Stanza, resource: str | None, component: bool) -> Any:
-    """The number of the route, by nothing but the XPath of all conditions, one after another."""
-    for route in compiled.routes:
-        if route.resource is not None:
-            named = (incoming.to_text or "").partition("/")[2]
-            in_scope = named in ("", route.resource) if component else resource == route.resource
-            if not in_scope:
-                continue
-        if Expression(route.xpath, NAMESPACES).holds(incoming.tree):
-            return route.number
-    return None
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    st.lists(_rules, min_size=1, max_size=8),
-    st.lists(stanzas(), min_size=1, max_size=8),
-    st.sampled_from([None, "x", "tweets"]),
-    st.booleans(),
-)
-def test_index_and_xpath_say_the_same(
-    rules: list[Any], texts: list[str], resource: str | None, component: bool
-) -> None:
-    compiled = _table(rules)
-    assume(compiled.routes)
-    for text in texts:
-        incoming = Stanza.from_element(parse(text))
-        found = number(compiled.match(incoming, resource, component))
-        assert found == _linear(compiled, incoming, resource, component), text
-        assert number(compiled.match(incoming, resource, component)) == found  # from the index
+def test_the_census_says_how_routes_are_found() -> None:
+    routes = Routes(NAMESPACES)
+    for each in range(10):
+        routes.message(from_=f"u{each}@localhost").to(Tweets.index)
+        routes.message(f"[tw:tweet[@id='{each}']]").to(Tweets.index)
+        routes.message(body=re.compile(f"^!{each}")).to(Tweets.index)
+    routes.iq_get("tw:tweets").to(Tweets.index)
+    routes.presence(type="subscribe").to(Tweets.index)
+    routes.presence("[count(*)=2]").to(Tweets.index)
+    routes.presence("[status | show][position()=1]").to(Tweets.index)
+    table = compile_routes(routes)
+    assert table.census() == {
+        "from": 10,
+        "tweet/@id": 10,
+        "body text, its start": 10,
+        "payload": 1,
+        "type": 1,
+        "status or show": 1,
+        "always checked": 1,
+    }
+    assert table.always == 1

@@ -342,6 +342,13 @@ def test_a_hundred_attributes_pass() -> None:
     assert stream.ready
 
 
+def test_too_many_attributes_behind_a_stanza_in_the_same_read() -> None:
+    start = b"<message %s" % b" ".join(b"a%d=''" % i for i in range(101))
+    for first in (b"<presence/>", b"<iq><x><y/></x></iq>"):
+        _, told = feed(ready_component, [first + start, b"/>"])
+        assert told == [first, failed("policy-violation")]
+
+
 def test_long_names_byte_by_byte() -> None:
     data, condition = IN_STREAM["long name"]
     _, told = feed(ready_component, [data[i : i + 1] for i in range(len(data))])

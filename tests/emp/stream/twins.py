@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from emp.stanza import Stanza
 from emp.stream import Limits
 from emp.stream.parser import Received
 from emp.stream.shortcut import sort
@@ -22,6 +23,13 @@ def compare(
     for piece in pieces:
         given += parser.receive(piece)
     return given
+
+
+def taken(data: bytes) -> list[Stanza]:
+    """The plain stanzas that the data is made of."""
+    (run,) = sort(data)
+    assert isinstance(run, list)
+    return run
 
 
 def is_plain(data: bytes) -> bool:

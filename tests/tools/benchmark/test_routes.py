@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.benchmark.errors import BenchError
 from tools.benchmark.routes.bench import Cell, Pure, Result
+from tools.benchmark.routes.peers import peer
 from tools.benchmark.routes.report import render, verdicts
 from tools.benchmark.routes.shapes import SENDER, SORTS, Shape, shapes
 
@@ -56,6 +58,28 @@ def test_the_table_is_for_people() -> None:
     ):
         assert expected in done.stdout
     assert "run 1/1  from        2 routes  emp" in done.stderr
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_twisted_is_installed_when_it_is_missing(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def pip(command: list[str], **_: object) -> "subprocess.CompletedProcess[str]":
+        asked.append(command)
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(subprocess, "run", pip)
+    twisted = peer("twisted", "from", 1)
+    if code:
+        with pytest.raises(BenchError, match="pip cannot install Twisted"):
+            twisted.prepare(tmp_path)
+    else:
+        twisted.prepare(tmp_path)
+    ((*_, editable),) = asked
+    assert editable == f"{ROOT}[bench]"
 
 
 @pytest.mark.parametrize("sort", SORTS)
