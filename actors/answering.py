@@ -91,6 +91,15 @@ class Answerer(Sender):
             raise LocalProtocolError("no stanza is being handled here")
         return item  # type: ignore[return-value]
 
+    def send_stanza(self, stanza: Stanza, connection: str | None = None) -> None:
+        """See `Component.send`. What answers the request that is being handled is its answer, or
+        there would be two."""
+        here = self.here if isinstance(stanza, Iq) and not stanza.is_request else None
+        if here is not None and here[2] is not None and answers_it(here[2], stanza):
+            self.reply(stanza)
+        else:
+            super().send_stanza(stanza, connection)
+
     def reply(self, result: Any) -> None:
         """See `Component.reply`."""
         item = self.item

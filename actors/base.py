@@ -67,7 +67,8 @@ class BaseActor(Actor):
 
     @property
     def ref(self) -> messages.Ref:
-        if self._ref is None or self._ref.name != self.name:
+        """Who this is; the same object until `become` gives another name."""
+        if self._ref is None:
             self._ref = messages.Ref(self.name, self.myAddress, self.incarnation)
         return self._ref
 
@@ -101,6 +102,7 @@ class BaseActor(Actor):
     def become(self, app_name: str, name: str, log_level: str) -> None:
         """Take a name: in messages, in the process list, in the log."""
         self.name = name
+        self._ref = None
         if not self.embedded:
             role = name if name == self.kind else f"{self.kind} {name}"
             setproctitle(f"emp: {app_name} {role}")

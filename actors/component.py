@@ -195,7 +195,7 @@ class Component:
 
     def shutdown(self) -> Awaitable[None] | None:
         """Runs when the component is stopped in order, after the last stanza was handled. What it
-        sends is still sent."""
+        sends is still sent; only `on_send_failed` may come after it."""
 
     def on_connected(self, event: Connected) -> Awaitable[None] | None:
         """There is a new session; also called once when the component starts later than that.

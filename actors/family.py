@@ -306,7 +306,7 @@ class Family(BaseActor):
 
     def _end_components(self) -> None:
         """When nothing comes in any more, the components end; the connections wait for what they
-        have to say."""
+        have to say. Their actors live until the connections have said what became of it."""
         connections = {child.name for child in self._living("connection")}
         if self._ending is None and connections <= self._drained:
             components = [child for child in self._living("component") if child.ref is not None]

@@ -26,8 +26,9 @@ CREDIT_EVERY = 4
 """Batches taken for one `BatchTaken`. Half the window: the sender always has a credit to hope
 for."""
 
-BATCH = 512
-"""Stanzas in a batch. Bigger ones gain nothing and make the others in the mailbox wait."""
+BATCH = 256
+"""Stanzas in a batch. Bigger ones gain nothing and make the others in the mailbox wait; from 512 on
+the frames between processes are so large that each is mapped into memory anew."""
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes in a batch, so that it fits into a frame between processes (`actors.systems.frames`)."""

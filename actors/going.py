@@ -227,11 +227,14 @@ class Continuer(Answerer):
             result = await coroutine
             return copy(result) if isinstance(result, Stanza) else result
 
+        running = run()
         try:
-            return asyncio.run_coroutine_threadsafe(run(), self.driver.loop).result()
-        except RuntimeError:
+            answer = asyncio.run_coroutine_threadsafe(running, self.driver.loop)
+        except RuntimeError:  # the loop is closed
+            running.close()
             coroutine.close()
             raise LocalProtocolError("the component has stopped") from None
+        return answer.result()
 
     # ── deadlines ───────────────────────────────────────────────────────────────────────────────
 

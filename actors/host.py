@@ -73,6 +73,9 @@ class ComponentActor(Runner):
 
     def on_StartComponent(self, message: StartComponent, sender: Any) -> None:
         self.become(message.app_name, message.spec.name, message.log_level)
+        # The loop hands on the context of whoever woke it, an action of another component perhaps;
+        # what begins here, timers too, is about no stanza.
+        present.set(None)
         self.spec = message.spec
         try:
             config = Path(message.app.config) if message.app.config else None
@@ -272,6 +275,7 @@ class ComponentActor(Runner):
             if self.exiting:
                 raise
             self._hook_failed("shutdown", error)
+        self.ready = False  # and hears of stanzas that could not be sent, but of nothing else
         self._flush()
         try:
             async with asyncio.timeout(ARRIVAL):

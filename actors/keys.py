@@ -7,12 +7,17 @@ chooses the worker by it, and the worker keeps the order by it: both ask here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
 
 from actors.base import logger
 from emp.stanza import Stanza
 
 Key: TypeAlias = Callable[[Stanza], str]
+
+LENGTH: Final = 3071
+"""Characters of a key, as of the longest JID (RFC 7622 §3.1). Keys are remembered, and peers may
+write what a key is made of: what is longer counts by its hash."""
 
 
 def key_of(component: Any) -> Key:
@@ -46,7 +51,7 @@ def _own(component: Any, key: Callable[[Stanza], object]) -> Key:
         try:
             value = key(stanza)
             if isinstance(value, str):
-                return value
+                return value if len(value) <= LENGTH else _hashed(value)
             problem = f"returned {type(value).__name__}, not str"
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             problem, fault = "failed", error
@@ -62,3 +67,7 @@ def _own(component: Any, key: Callable[[Stanza], object]) -> Key:
         return _session(stanza)
 
     return own
+
+
+def _hashed(key: str) -> str:
+    return blake2b(key.encode(errors="surrogatepass")).hexdigest()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from emp.stanza import Stanza
 
 HELD_STANZAS = 2048
-"""Stanzas on the books at which the socket is paused: four full batches, enough to keep everyone
+"""Stanzas on the books at which the socket is paused: eight full batches, enough to keep everyone
 busy."""
 
 HELD_BYTES = 4 * 1024 * 1024

@@ -243,5 +243,11 @@ class SupervisorActor(Family):
     def on_Done(self, message: Done, sender: ActorAddress) -> None:
         """A connection has said good-bye, or a component has ended."""
         child = self.children.get(message.detail)
-        if child is not None and child.address is not None:
+        if child is None or child.address is None:
+            return
+        if self._ending and child.name in self._ending and not child.stopping:
+            # It lives on: the connections may have to tell it what they could not send.
+            self._ended(child.name)
+            self._stopped_when_empty()
+        else:
             self.send(child.address, ActorExitRequest())

@@ -35,7 +35,13 @@ class Job:
         """Nobody wants it any more. False when it runs already: then nothing stops it."""
         with self._lock:
             self.dropped = not self.began
+            if self.dropped:  # it stays in the queue, for ever behind threads that never return
+                self.run = _nothing
             return self.dropped
+
+
+def _nothing() -> None:
+    pass
 
 
 class Threads:

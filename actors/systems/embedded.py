@@ -111,13 +111,10 @@ class EmbeddedBase(ActorSystemBase):
                 self._runSingleSend(pending)
                 continue
             receiver, message, sender = pending
-            target = registry.get(receiver.addressDetails)
-            if (
-                target is not None
-                and target.instance is not None
-                and not isinstance(message, ActorSystemMessage)
-            ):
-                target.instance.receiveMessage(message, sender)
+            target = registry.get(receiver._aaddr)  # what the properties of both return: these
+            instance = target._inst if target is not None else None  # are three calls less
+            if instance is not None and not isinstance(message, ActorSystemMessage):
+                instance.receiveMessage(message, sender)
             else:
                 self._runSingleSend(PendingSend(sender, message, receiver))
 

@@ -129,6 +129,7 @@ class Finder:
         if where is None:
             return
         exact = pure and not any(hop.axis in _INEXACT for hop in found.hops)
+        exact = exact and where[:1] != (ANYWHERE,)  # behind a * it may be another
         if wanted is None:
             if where and not name and not found.texts:
                 yield self._exists(where, exact)

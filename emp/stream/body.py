@@ -107,6 +107,7 @@ class Body:
         self._share = SHARE_BYTES  # what may be fed until it is counted
         self._overdue = -limits.stanza_bytes - names.DICTIONARY_BYTES
         self._states = names.states()
+        self._in_text = False  # whether the fault is about the characters of one
         self._logged = 0  # entries of the parser's log that were judged
         self._tolerated = 0  # errors among them
         self._ends: list[Any] = []  # events of the present piece, up to its last byte
@@ -191,19 +192,20 @@ class Body:
         if not self._pending and piece[0] <= _SPACE and not piece.strip(WHITESPACE):
             return []  # keepalive (RFC 6120 §4.6.1)
         self._share -= len(piece)
-        in_text = False
+        raised: Any = None
         try:
             self._feed_libxml2(piece)
         except etree.XMLSyntaxError as error:
-            self.fault = fault_of(error)
-            in_text = is_in_text(error)
+            raised = error
         log = self._parser.feed_error_log
         if len(log) != self._logged and self._judge(log):
             return self._replay(piece)
+        if raised is not None and not self.fault:  # there was no place in the log
+            self._blame(raised.code, raised.msg)
         elements = self._collect(len(piece))
         if not self.fault:
             self._account(piece, elements)
-        elif in_text and not len(self._root):
+        elif self._in_text and not len(self._root):
             # Nor may there be a text. libxml2 reports long ones in parts, so it depends on the
             # chunks what it says first.
             self.fault = _text_between()
@@ -233,14 +235,19 @@ class Body:
         self._logged = len(log)
         for entry in entries:
             if entry.level == etree.ErrorLevels.FATAL:
-                # The first one is the cause. lxml does not raise for undeclared entities.
-                self.fault = self.fault or fault_by_code(entry.type, entry.message)
+                # The first one is the cause. lxml does not raise for undeclared entities, and what
+                # it raises for others names the first error of all, which may be a tolerated one.
+                self._blame(entry.type, entry.message)
                 return False
             if entry.level == etree.ErrorLevels.ERROR:
                 if entry.type not in _TOLERATED:
                     return True
                 self._tolerated += 1
         return False
+
+    def _blame(self, code: int, message: str | None) -> None:
+        self.fault = fault_by_code(code, message)
+        self._in_text = is_in_text(code, message)
 
     def _collect(self, size: int) -> list[Element]:
         """Detaches what is complete. `size`: of the piece, in bytes."""
@@ -366,9 +373,8 @@ class Body:
                 self._feed_libxml2(step)
             except etree.XMLSyntaxError as error:
                 fault = fault_of(error)
-                break
             log = self._parser.feed_error_log
-            if len(log) != self._logged and self._judge(log):
+            if (len(log) != self._logged and self._judge(log)) or fault:
                 break
             elements += self._collect(len(data))
             if self.fault:

@@ -137,12 +137,11 @@ def fault_of(error: Any) -> RemoteProtocolError:
     return fault_by_code(error.code, error.msg)
 
 
-def is_in_text(error: Any) -> bool:
-    """Whether an XMLSyntaxError is about the characters of a text."""
-    code, message = error.code, error.msg or ""
+def is_in_text(code: int, message: str | None) -> bool:
+    """Whether an error of libxml2 is about the characters of a text."""
     types = etree.ErrorTypes
     return code == types.ERR_MISPLACED_CDATA_END or (
-        code == types.ERR_INVALID_CHAR and message.startswith("PCDATA")
+        code == types.ERR_INVALID_CHAR and (message or "").startswith("PCDATA")
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from thespian.actors import ActorAddress, ActorExitRequest
 
 from actors.component import NoAnswer
+from actors.flow import WINDOW
 from actors.ledger import HELD_STANZAS, OVERFULL
 from actors.messages import AskRoster, Ref, RosterGiven, StopActor
 from actors.outbox import TRIES
@@ -90,7 +91,7 @@ async def test_a_connection_actor_that_dies_takes_nothing_with_it(tmp_path: Path
         lane = watcher.lanes[connection.incarnation]
         speak(here, message("on its way", "bar@localhost"))
         watcher._flush()
-        lane.outflow._sent += 4  # no credit any more
+        lane.outflow._sent += WINDOW  # no credit any more
         speak(here, message("waiting", "bar@localhost"))
         connection.send(connection.myAddress, ActorExitRequest())
         found = await failures(here, 2)

@@ -28,7 +28,7 @@ NAMESPACES = {"tw": "urn:example:tweeter", "x": "jabber:x:data"}
 # EMP_EXAMPLES=10000 asks for as many examples of each property that is marked with these two.
 _COUNT = int(os.environ.get("EMP_EXAMPLES", "1000"))
 EXAMPLES = settings(max_examples=_COUNT, deadline=None)
-LONG = pytest.mark.timeout(max(120, _COUNT // 10))
+LONG = pytest.mark.timeout(max(120, _COUNT // 5))
 
 # -- stanzas --------------------------------------------------------------------------------------
 
@@ -318,7 +318,11 @@ class Linear:
         ]
 
     def match(
-        self, stanza: Stanza, resource: str | None, component: bool, connection: str | None
+        self,
+        stanza: Stanza,
+        resource: str | None = None,
+        component: bool = False,
+        connection: str | None = None,
     ) -> list[int]:
         """The numbers of all routes that match, in order."""
         return [

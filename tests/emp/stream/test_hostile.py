@@ -358,6 +358,15 @@ def test_long_names_byte_by_byte() -> None:
 # -- the log of libxml2 ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("name", IN_STREAM.keys() - _LONG)
+def test_errors_that_are_tolerated_are_not_taken_for_others(name: str) -> None:
+    odd = b"<iq><x xmlns='a b'/></iq>"
+    data, condition = IN_STREAM[name]
+    for pieces in ([odd, data], [odd + data], [odd, data[:5], data[5:]]):
+        _, told = feed(ready_component, pieces)
+        assert told[1:] == [failed(condition)]
+
+
 def test_errors_that_are_tolerated_do_not_hide_others() -> None:
     odd = b"<iq><x xmlns='a b'/></iq>"
     stream = ready_component()
