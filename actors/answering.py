@@ -208,12 +208,13 @@ def name_of(item: Item) -> tuple[int, int]:
 
 
 def answers_it(request: Stanza, stanza: Any) -> bool:
-    """Whether it is what answers the request."""
+    """Whether it is what answers the request. Peers choose ids: to another one it is another's."""
     return (
         request.is_request
         and isinstance(stanza, Iq)
         and not stanza.is_request
         and stanza.id == request.id
+        and (stanza.to_text in (None, request.from_text) or stanza.to == request.from_)
     )
 
 

@@ -30,13 +30,13 @@ class Trusting(Component):
     async def contacts(self):
         items = await self.roster()
         return "contacts " + " ".join(sorted(str(jid) for jid in items))
-    def say(self, body, sender):
+    def tell(self, body, sender):
         return f"heard {body} of {sender}"
 
 routes = Routes()
 routes.message("[starts-with(body, 'ask ')]").to(Trusting.ask)
 routes.message("[body='contacts']").to(Trusting.contacts)
-routes.message("[body]").to(Trusting.say)
+routes.message("[body]").to(Trusting.tell)
 """
 
 WELL_KNOWN = "juliet@im.test/balcony"
