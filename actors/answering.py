@@ -67,7 +67,7 @@ class Answerer(Sender):
 
     def _forget(self, work: Work) -> None:
         """It has ended, or nobody will ever run it."""
-        del self.works[name_of(work.item)]
+        self.works.pop(name_of(work.item), None)
         if self._idle is not None and not self.works:
             self._idle.set()
 
@@ -147,6 +147,11 @@ class Answerer(Sender):
                 raise LocalProtocolError(ANSWERED)
         return writable(items)
 
+    def _action(self, item: Item) -> str:
+        """The action that has it, for people."""
+        handling = self.source.handlings.get(item[3]) if self.source is not None else None
+        return self.name if handling is None else f"{self.name}, action {handling.action},"
+
     def _failure(self, item: Item, error: BaseException, *, given: bool = False) -> Outcome:
         """How it ends with an exception that nobody had anything to say to. `given`: parts of an
         answer have been sent."""
@@ -166,7 +171,7 @@ class Answerer(Sender):
         logger.error(
             "incident %s: %s failed on %s from %s",
             incident,
-            self.name,
+            self._action(item),
             stanza.kind,
             stanza.from_text,
             exc_info=error,

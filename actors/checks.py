@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from math import isfinite
+from math import isfinite, nan
 from typing import Any, Final
 
 from actors.component import Component
@@ -25,8 +25,25 @@ from actors.declarations import (
 )
 from actors.handling import Handling, rescues_of
 from actors.messages import ActionCall
+from actors.unused import check_captures, hidden
 from emp.errors import ConfigError, RouteError, StanzaError
 from emp.routing import Route
+
+HOOKS: Final = {
+    "startup": 0,
+    "shutdown": 0,
+    "on_connected": 1,
+    "on_resumed": 1,
+    "on_disconnected": 1,
+    "on_send_failed": 1,
+}
+"""The hooks of `Component`, and how many arguments each is given."""
+
+ALIKE: Final = 0.85
+"""How alike two names are when one is a slip of the pen: on_conected and on_connected are 0.96."""
+
+POOL: Final = 1000
+"""Workers: in multiproc each is a process, and a slip of the pen must not fill the machine."""
 
 KEYS: Final = ("session", "sender")
 POLICIES: Final = ("block", "shed")
@@ -38,6 +55,11 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
     routes = tuple(routes)
     actions = tuple(dict.fromkeys(route.action for route in routes)) or _methods(component)
     _attributes(component)
+    for name in hidden(component):
+        raise _place(component, name).error(
+            f"{component.__qualname__}.{name} hides what every component has",
+            "choose another name",
+        )
     for route in routes:
         if hasattr(Component, route.action):
             raise RouteError(
@@ -51,9 +73,9 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
     _filters(component, actions)
     _rescues(component, actions)
     _timers(component)
-    for hook in ("startup", "shutdown"):
-        _takes_nothing(component, hook, _place(component, hook))
+    _hooks(component, actions)
     for route in _unlike(routes):
+        check_captures(component, route)
         call = ActionCall(
             0,
             route.action,
@@ -113,17 +135,16 @@ def _is_count(value: object) -> bool:
 def _is_duration(value: object) -> bool:
     if isinstance(value, timedelta):
         return value > timedelta(0)
-    return (
-        isinstance(value, (int, float))
-        and type(value) is not bool
-        and value > 0
-        and isfinite(value)
-    )
+    try:
+        number = float(value) if type(value) in (int, float) else nan  # type: ignore[arg-type]
+    except OverflowError:
+        return False
+    return isfinite(number) and number > 0
 
 
 _COUNT: Final = "it is a whole number from 1"
 _RULES: Final[tuple[tuple[str, Callable[[Any], bool], str], ...]] = (
-    ("pool", _is_count, _COUNT),
+    ("pool", lambda value: _is_count(value) and value <= POOL, f"{_COUNT} to {POOL}"),
     ("mailbox", _is_count, _COUNT),
     ("threads", _is_count, _COUNT),
     ("blocking", lambda value: type(value) is bool, "it is True or False"),
@@ -269,20 +290,33 @@ def _timers(component: type) -> None:
             raise mark.place.error(
                 f"@every: first={_shown(mark.first)}", "give seconds from 0, or a timedelta"
             )
-        function = getattr(component, name)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise mark.place.error(f"@every: {name} has a yield", "remove the yield")
-        _takes_nothing(component, name, mark.place)
+        _takes(component, name, 0, mark.place)
 
 
-def _takes_nothing(component: type, name: str, place: Place) -> None:
-    function = getattr(component, name)
+def _hooks(component: type, actions: Iterable[str]) -> None:
+    for name, arguments in HOOKS.items():
+        _takes(component, name, arguments, _place(component, name))
+    for name in _methods(component):
+        near = difflib.get_close_matches(name, HOOKS, 1, ALIKE)
+        if near and name not in actions:
+            raise _place(component, name).error(
+                f"{component.__qualname__}.{name} is no hook, and no route leads to it",
+                f"did you mean {near[0]}?",
+            )
+
+
+def _takes(component: type, name: str, arguments: int, place: Place) -> None:
+    """A method that is called by itself, with so many arguments."""
+    function, what = getattr(component, name), f"{component.__qualname__}.{name}"
+    if not callable(function):
+        raise place.error(f"{what} = {_shown(function)}", "it is a method: write def")
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(None, *[None] * arguments)
     except TypeError:
-        raise place.error(
-            f"{component.__qualname__}.{name} must take no arguments but self"
-        ) from None
+        wanted = "one argument besides self" if arguments else "no arguments but self"
+        raise place.error(f"{what} must take {wanted}") from None
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise place.error(f"{what} has a yield", "remove the yield: nobody would go through it")
 
 
 # ── places ──────────────────────────────────────────────────────────────────────────────────────

@@ -129,6 +129,8 @@ class _Filtering:
         self, function: F | None = None, /, *, only: Names = None, except_: Names = None
     ) -> F | Callable[[F], F]:
         place = _caller()
+        if isinstance(function, str):
+            raise place.error(f"@{self._kind}({function!r})", f"write only={function!r}")
         mark = Filter(place, self._kind, _names(only, place), _names(except_, place))
         return _marking(mark)(function) if function is not None else _marking(mark)
 
@@ -189,6 +191,8 @@ def _names(names: Names, place: Place) -> tuple[str, ...] | None:
         return None
     if isinstance(names, str) or callable(names):
         names = (names,)
+    if not isinstance(names, Iterable):
+        raise place.error(f"only= and except_= name actions, not {names!r:.60}")
     found = tuple(each if isinstance(each, str) else each.__name__ for each in names)
     if not found:
         raise place.error("only= and except_= name actions", "give at least one, or leave it out")

@@ -59,10 +59,14 @@ class Continuer(Answerer):
 
     def _cancelled_early(self, work: Work, result: Any) -> None:
         """A task that is cancelled before its first step runs nothing of what is in it."""
-        if name_of(work.item) in self.works and not self.exiting:
-            if hasattr(result, "close"):
-                result.close()
-            self._finish(work, Outcome())
+        # A stanza that was passed on may have come back to us meanwhile: that is another work.
+        if self.works.get(name_of(work.item)) is not work:
+            return
+        if hasattr(result, "close"):
+            result.close()
+        if not self.ended:
+            cancelled = asyncio.CancelledError()
+            self._finish(work, Outcome() if work.late else self._failure(work.item, cancelled))
 
     async def _go_on(self, work: Work, result: Any) -> None:
         """Wait for an action that goes on, then handle what its sender sent meanwhile."""
@@ -71,7 +75,7 @@ class Continuer(Answerer):
             found = await self._result(work, result)
             outcome = Outcome() if work.late else Outcome(self._replies(item, found))
         except BaseException as error:
-            if self.exiting:
+            if self.ended:
                 raise
             outcome = await self._outcome(work, error)
         self._finish(work, outcome)
@@ -84,7 +88,7 @@ class Continuer(Answerer):
             said = await self._result(work, self._respond(work.handling, item, error))
             return Outcome() if work.late else Outcome(self._replies(item, said))
         except BaseException as fault:
-            if self.exiting:
+            if self.ended:
                 raise
             if work.late and isinstance(fault, asyncio.CancelledError):
                 return Outcome()
@@ -102,7 +106,7 @@ class Continuer(Answerer):
     def _finish(self, work: Work, outcome: Outcome) -> None:
         """The action is over."""
         self._disarm(work)
-        if self.exiting:
+        if self.ended:
             return  # it has outlived the actor, and its stanza was refused
         self._forget(work)
         if work.over:
@@ -200,7 +204,7 @@ class Continuer(Answerer):
             return result
         fault: Exception | None = None
         try:
-            while not work.lane.gone and not work.late:
+            while not (work.lane.gone or work.late or self.ended):
                 each = next(result) if fault is None else result.throw(fault)
                 fault = self.wait(self._yielded_in_thread(work, each))
         except StopIteration:
@@ -241,7 +245,7 @@ class Continuer(Answerer):
     def _arm(self, work: Work) -> None:
         """The action's time begins now."""
         seconds = work.handling.deadline
-        if seconds is not None and not work.late:
+        if seconds is not None and not work.late and not self.ended:
             self._disarm(work)
             work.timer = self.driver.loop.call_later(seconds, self._time_is_up, work, seconds)
 

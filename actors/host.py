@@ -67,6 +67,7 @@ class ComponentActor(Runner):
         self.jids: dict[int, JID] = {}  # incarnation of a connection → as what it is connected
         self.timers: list[timers.Timer] = []
         self.ready = False
+        self._last_words = True  # of a hook that fails are still to be logged
         self._echoes: dict[int, asyncio.Future[None]] = {}
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +252,11 @@ class ComponentActor(Runner):
 
     def _hook_failed(self, hook: str, error: BaseException) -> None:
         self.failed += 1
-        logger.error("%s: %s failed", self.name, hook, exc_info=error)
+        if not self.ended:
+            logger.error("%s: %s failed", self.name, hook, exc_info=error)
+        elif self._last_words:  # thousands, where it sends again what was not sent
+            self._last_words = False
+            logger.error("%s: %s failed at the end (said once)", self.name, hook, exc_info=error)
 
     # ── end ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -262,7 +267,7 @@ class ComponentActor(Runner):
 
     async def _shut_down(self, grace: float, supervisor: Any) -> None:
         """What is at work may end, then the hook runs, and what it sends goes out. `grace` is for
-        the first of these."""
+        the first of these. After that the component only hears of stanzas that were not sent."""
         for timer in self.timers:
             timer.stop()
         if not await self.idle(grace):
@@ -275,13 +280,13 @@ class ComponentActor(Runner):
             if self.exiting:
                 raise
             self._hook_failed("shutdown", error)
-        self.ready = False  # and hears of stanzas that could not be sent, but of nothing else
         self._flush()
         try:
             async with asyncio.timeout(ARRIVAL):
                 await asyncio.gather(*[self._arrived(lane) for lane in self.lanes.values()])
         except TimeoutError:
             logger.warning("%s: stopping with stanzas that were not sent", self.name)
+        self._end_work()
         self.send(supervisor, Done(self.name))
 
     async def _arrived(self, lane: Lane) -> None:
@@ -299,9 +304,18 @@ class ComponentActor(Runner):
         if echo is not None and not echo.done():
             echo.set_result(None)
 
-    def exit(self) -> None:
+    def _end_work(self) -> None:
+        """Whatever goes on ends here: its stanzas are refused by others, and not ours any more."""
+        self.ended, self.ready = True, False
         for timer in self.timers:
             timer.stop()
+        for work in self.works.values():
+            self._disarm(work)
+            if work.task is not None:
+                work.task.cancel()
+
+    def exit(self) -> None:
+        self._end_work()
         self._report_orphans()
         for task in self.tasks:
             task.cancel()

@@ -78,6 +78,7 @@ class Sender(BaseActor):
         self._flush_due = False
         self._thread = threading.get_ident()
         self.acting: Present | None = None  # whose action is being called, in this turn
+        self.ended = False  # no action goes on, and nothing more is sent
 
     # ── lanes ───────────────────────────────────────────────────────────────────────────────────
 
@@ -189,7 +190,7 @@ class Sender(BaseActor):
 
         def call() -> None:
             try:
-                if self.exiting:
+                if self.ended:
                     raise LocalProtocolError("the component has stopped")
                 answer.set_result(function(*args))
             except BaseException as error:  # noqa: BLE001 - it belongs to who called
@@ -208,6 +209,8 @@ class Sender(BaseActor):
         self.in_loop(self._enqueue, writable((copy(stanza),)), connection)
 
     def _enqueue(self, stanzas: Sequence[Stanza], connection: str | None = None) -> None:
+        if self.ended:  # nobody would hear what becomes of it
+            raise LocalProtocolError("the component has stopped")
         lane = self._current_lane(connection)
         if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
             name = lane.connection.name

@@ -1,8 +1,10 @@
 """What an action returned, as the stanzas to send.
 
     str              the body of a reply, in kind
-    element, object with to_xml(), or a list of them
+    element, object with to_xml()
                      the payload of an IQ result, or of a reply
+    list of them     the payloads of a reply; in an IQ result, which has one payload at most
+                     (RFC 6120 §8.2.3), the children of an element named as the request's payload
     Stanza, or a list of them
                      as they are
     None             an empty result for an IQ request, nothing for anything else
@@ -19,8 +21,9 @@ from typing import Any, Final
 from lxml import etree
 
 from emp.errors import LocalProtocolError, StanzaError
+from emp.names import twin
 from emp.stanza import Iq, Message, Stanza
-from emp.xml import Renderable
+from emp.xml import Renderable, as_element, build
 
 
 def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
@@ -33,13 +36,17 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
         return (request.result(),) if isinstance(request, Iq) and request.is_request else ()
     if isinstance(result, str):
         if not isinstance(request, Message):
-            raise TypeError(f"the action returned text, which is no answer to <{request.kind}/>")
+            raise TypeError(
+                f"the action returned text, which is no answer to <{request.kind}/>: return an"
+                " element, or send a message with self.say()"
+            )
         return (request.reply(result),)
-    items = list(result) if isinstance(result, (list, tuple)) else [result]
-    if not items:
-        return answers(request, None)
+    many = isinstance(result, (list, tuple))
+    items = list(result) if many else [result]
+    if not items and not (isinstance(request, Iq) and request.is_request):
+        return ()
     stanzas = [item for item in items if isinstance(item, Stanza)]
-    if len(stanzas) == len(items):
+    if stanzas and len(stanzas) == len(items):
         return stanzas if _answered(request, stanzas) else [*stanzas, *answers(request, None)]
     for item in items:
         if not _means_something(item):
@@ -50,10 +57,19 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
             " sort, and send the stanzas with self.send()"
         )
     if isinstance(request, Iq):
-        return (request.result(*items),) if request.is_request else ()
+        if not request.is_request:
+            return ()
+        return (request.result(_together(request, items) if many else result),)
     if isinstance(request, Message):
         return (request.reply(None, *items),)
     raise TypeError(f"the action returned a payload, which is no answer to <{request.kind}/>")
+
+
+def _together(request: Iq, items: Iterable[Any]) -> etree._Element:
+    """An element like the payload of the request, without its attributes, that holds the items."""
+    name = request.payload_name
+    assert name is not None  # a request without payload is refused before it is routed
+    return build(name, *[twin(as_element(item)) for item in items])
 
 
 _REMEDIES: Final[tuple[tuple[tuple[type, ...], str], ...]] = (

@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -112,7 +113,9 @@ def load(path: Path, config_file: Path | None = None, read: Read | None = None) 
         raise ConfigError(
             f"the application's file {module_file} does not exist",
             file=layout.config_file,
-            remedy='name it: [app] module = "FILE.py"',
+            remedy="write it, with routes = Routes() in it"
+            if layout.module_file
+            else 'name it: [app] module = "FILE.py"',
         )
     name = config.app_name or layout.name
     routes = _routes((read or import_file)(module_file, layout.directory), module_file)
@@ -243,7 +246,13 @@ def execute(code: Callable[[], object], directory: Path) -> None:
 def _fault(error: BaseException, directory: Path) -> ConfigError:
     """What the user's code did wrong, at the innermost line of it that is the user's own."""
     if isinstance(error, SyntaxError) and error.filename:
-        return ConfigError(f"syntax error: {error.msg}", file=error.filename, line=error.lineno)
+        keyword = re.search(r"\b(from|if)\s*=[^=]", error.text or "")
+        return ConfigError(
+            f"syntax error: {error.msg}",
+            file=error.filename,
+            line=error.lineno,
+            remedy=f"{keyword[1]} is a word of Python's: write {keyword[1]}_=" if keyword else None,
+        )
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(directory)]
     place = (own or frames)[-1]

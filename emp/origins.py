@@ -156,7 +156,8 @@ class Offer:
             return Origin(get, converter(Any))
         wanted = self._wanted(parameter)
         exact = wanted.as_is or (wanted.cls is cls and not wanted.many)
-        if exact or (wanted.source in others and not wanted.many):
+        unlike = cls is JID and wanted.cls not in (JID, str)  # no address is a number
+        if exact or (wanted.source in others and not wanted.many and not unlike):
             tag = getattr(wanted.cls, "__xml_tag__", None) if name == "payload" else None
             return Origin(_payload_named(tag) if tag else get, wanted, exact)
         raise Mistake(

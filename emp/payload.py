@@ -122,6 +122,8 @@ def payload(
 
     def decorate(cls: type[_T]) -> type[_T]:
         made: Any
+        if not isinstance(cls, type):
+            mistakes.say(f"@payload stands on a {type(cls).__name__}", "Put it above a class")
         try:
             made = dataclasses.dataclass(frozen=frozen, slots=slots, kw_only=kw_only)(cls)
         except (TypeError, ValueError) as error:
@@ -180,7 +182,7 @@ def _spot(field: dataclasses.Field[Any], type: Converter) -> Spot | str:
     if own is not None and name is not None:
         return f"its element has the name that its class gives it, {_tagged(own)}"
     name = own or name or xml_name(field.name)
-    if not _is_name(name):
+    if not _is_name(name) or (kind == "attribute" and name.startswith("xmlns")):
         return f"{name!r:.80} is no name in XML"
     place: Kind = "child" if kind == "children" else kind
     return Spot(field.name, place, "" if kind == "text" else name, type, has_default(field))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import click
 from actors import boot as booting
 from actors import rundir
 from actors.boot import Boot, Report
-from actors.commands.output import FAILED, completion_script, run_command
+from actors.commands.output import FAILED, complain, completion_script, run_command
 from actors.commands.routes import routes
 from actors.commands.say import say
 from actors.commands.server import server
@@ -27,6 +28,9 @@ from emp.config import SystemName
 from emp.errors import ConfigError, EmpError
 
 APP = click.Path(path_type=Path)
+
+LEAVE = 2.0
+"""Seconds for what is left of an application to end, when its actors have ended."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,8 +81,31 @@ def start(
     """
     if config is not None and not config.is_file():
         raise ConfigError(f"there is no configuration file {config}")
-    with asyncio.Runner(loop_factory=_loop_factory(path, config, system, loop)) as runner:
+    runner = asyncio.Runner(loop_factory=_loop_factory(path, config, system, loop))
+    try:
         return runner.run(_start(path, config, system, quiet))
+    finally:
+        _close(runner, sys.exception())
+
+
+def _close(runner: asyncio.Runner, error: BaseException | None) -> None:
+    """End the loop, which waits for tasks and threads that the application has left going: those
+    that refuse to end must not keep the process."""
+    watchdog = threading.Timer(LEAVE, _leave, [error])
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        runner.close()
+    finally:
+        watchdog.cancel()
+
+
+def _leave(error: BaseException | None) -> None:
+    if isinstance(error, EmpError):
+        complain(error)
+    click.secho("stopping: tasks or threads of the application do not end", fg="yellow", err=True)
+    sys.stdout.flush()
+    os._exit(FAILED)
 
 
 def _loop_factory(path: Path, config: Path | None, system: SystemName | None, loop: str) -> Any:

@@ -55,7 +55,7 @@ DIRECTORY_OPTION = click.option(
     "components",
     metavar="DOMAIN:SECRET",
     multiple=True,
-    default=("hack.localhost:secret",),
+    default=("hack.localhost:secret", "tweeter.localhost:secret"),
     show_default=True,
     help="A component; may be repeated.",
 )

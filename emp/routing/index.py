@@ -161,28 +161,23 @@ Ranked: TypeAlias = tuple[int, Rule]
 _Candidates: TypeAlias = Callable[[Ranked, bool], Candidate]
 
 
-class Index:
-    """All branches. branch(stanza) is where to look for it."""
+Kinds: TypeAlias = Mapping[str, tuple[Mapping[str, Branch], Branch]]
+"""Kind → (type → its branch, the branch of all other types)."""
 
-    __slots__ = ("_kinds",)
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        made: dict[tuple[int, bool], Candidate] = {}
+def branches(rules: Sequence[Rule]) -> Kinds:
+    """All branches for the rules, which stand in their order."""
+    made: dict[tuple[int, bool], Candidate] = {}
 
-        def candidate(ranked: Ranked, filed: bool) -> Candidate:
-            """The same one in all branches."""
-            key = ranked[0], filed
-            if key not in made:
-                made[key] = Candidate(*ranked, filed)
-            return made[key]
+    def candidate(ranked: Ranked, filed: bool) -> Candidate:
+        """The same one in all branches."""
+        key = ranked[0], filed
+        if key not in made:
+            made[key] = Candidate(*ranked, filed)
+        return made[key]
 
-        typed = [(ranked, types_of(ranked[1].conditions)) for ranked in enumerate(rules)]
-        self._kinds: Final = {kind: _of_kind(kind, typed, candidate) for kind in TYPES}
-
-    def branch(self, stanza: Stanza) -> Branch:
-        """The rules that can match by kind and type."""
-        types, other = self._kinds[stanza.kind]
-        return types.get(stanza.type, other)
+    typed = [(ranked, types_of(ranked[1].conditions)) for ranked in enumerate(rules)]
+    return {kind: _of_kind(kind, typed, candidate) for kind in TYPES}
 
 
 def _of_kind(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from emp.routing.functions import full
-from emp.routing.index import Index, in_order
+from emp.routing.index import branches, in_order
 from emp.routing.rules import Capture, Captured, Match, Route, Rule, captured
 from emp.stanza import Stanza
 
@@ -33,13 +33,13 @@ class RouteTable:
     find, so that each stanza of their kind and type is checked.
     """
 
-    __slots__ = ("_branch", "_ranks", "_reported", "always", "routes", "rules")
+    __slots__ = ("_kinds", "_ranks", "_reported", "always", "routes", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules: Final = tuple(sorted(rules, key=lambda rule: rule.route.fallback))
         self.routes: Final = tuple(rule.route for rule in self.rules)
         self.always: Final = sum(route.indexed == ALWAYS for route in self.routes)
-        self._branch: Final = Index(self.rules).branch
+        self._kinds: Final = branches(self.rules)
         self._ranks: Final = {route.number: rank for rank, route in enumerate(self.routes)}
         self._reported: Final[set[int]] = set()
 
@@ -62,7 +62,8 @@ class RouteTable:
         its name in the configuration; after: the number of a route, to look behind it only.
         """
         try:
-            branch = self._branch(stanza)
+            types, other = self._kinds[stanza.kind]
+            branch = types.get(stanza.type, other)
             hits = branch.always
             for find in branch.finders:
                 found = find(stanza)

@@ -34,7 +34,9 @@ class Trail(NamedTuple):
     @property
     def ordered(self) -> bool:
         """Whether walking along it finds the nodes in the order of the document."""
-        return all(hop.axis in ("child", "self") for hop in self.hops[:-1])
+        # An element comes before what is in it, but its texts may come behind.
+        hops = self.hops if self.texts else self.hops[:-1]
+        return all(hop.axis in ("child", "self") for hop in hops)
 
 
 def trail(steps: Sequence[Step]) -> Trail:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -397,3 +398,47 @@ def test_memory_stays_whole(tmp_path: Path, perturb: str) -> None:
     command = [sys.executable, "-X", "faulthandler", "-c", STRESS, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr[-3000:]
+
+
+def test_what_nobody_wants_any_more_is_not_kept_for_a_thread() -> None:
+    """Behind threads that never return it would stay for ever."""
+
+    class Goods:
+        def __call__(self) -> None: ...
+
+    gate = threading.Event()
+    threads = Threads(1, "test")
+    threads.run(lambda: gate.wait(SECONDS) and None)
+    goods = Goods()
+    kept = weakref.ref(goods)
+    job = threads.run(goods)
+    assert job.drop()
+    del goods
+    assert kept() is None
+    gate.set()
+    threads.close()
+
+
+async def test_what_is_waited_for_may_fail_in_any_way(tmp_path: Path) -> None:
+    source = """
+from actors import Component, blocking
+from emp.routing import Routes
+
+async def fails():
+    raise RecursionError("mine")
+
+class Waiter(Component):
+    @blocking
+    def waits(self, body):
+        try:
+            self.wait(fails())
+        except RuntimeError as error:
+            return repr(error)
+
+routes = Routes()
+routes.message("[body]").to(Waiter.waits)
+"""
+    async with world(tmp_path, source) as here, here.user() as bar:
+        answer = await bar.ask(Message(here.service, "?"))
+        assert isinstance(answer, Message)
+        assert answer.body == "RecursionError('mine')"

@@ -11,6 +11,7 @@ import pytest
 from thespian.actors import ActorExitRequest
 
 from actors import host
+from actors.answering import Work
 from actors.boot import Boot, boot_up
 from actors.flow import WINDOW
 from actors.messages import Done, StopActor, StopSystem
@@ -352,3 +353,57 @@ async def test_an_action_that_never_ends_does_not_keep_it_from_stopping(tmp_path
         assert isinstance(refused.failure, ServiceUnavailable | InternalServerError)
         assert body(await bar.hear()) == "good-bye"
         await stopping
+
+
+BY_HAND = """
+import asyncio
+from actors import Component
+from emp import ns
+from emp.routing import Routes
+from emp.stanza import Iq, Message
+
+class ByHand(Component):
+    def now(self, stanza, sender):
+        self.send(stanza.result())
+        self.say(sender, "now")
+    async def later(self, stanza, sender):
+        await asyncio.sleep(0)
+        self.send(Iq("result", to=sender, id=stanza.id))
+        self.say(sender, "later")
+    def another(self, stanza, sender):
+        self.send(Iq("result", to="nobody@localhost", id=stanza.id))
+
+routes = Routes(namespaces={"x": "urn:example:x"})
+routes.iq_get("x:now").to(ByHand.now)
+routes.iq_get("x:later").to(ByHand.later)
+routes.iq_get("x:another").to(ByHand.another)
+"""
+
+
+async def test_an_answer_that_is_sent_by_hand_is_the_only_one(tmp_path: Path) -> None:
+    async with world(tmp_path, BY_HAND) as here, here.user() as bar:
+        for name in ("now", "later"):
+            request = Iq("get", E(f"{{urn:example:x}}{name}"), to=here.service)
+            answer = await bar.ask(request)
+            assert (answer.type, answer.id) == ("result", request.id)
+            assert body(await bar.hear()) == name
+        request = Iq("get", E("{urn:example:x}another"), to=here.service)
+        answer = await bar.ask(request)
+        assert (answer.type, answer.id) == ("result", request.id)
+
+
+async def test_an_action_that_has_ended_ends_no_other(tmp_path: Path) -> None:
+    """A stanza that was passed on may be back before its first action is quite over."""
+    async with world(tmp_path, HOOKED.replace("ASYNC ", "").replace("BLOCKING", "")) as here:
+        host_of = here.actor("Hooked")
+        connection = here.actor("main")
+        connection.stanzas_received([Message(here.service, "never", from_="bar@localhost")])
+        async with asyncio.timeout(SECONDS):
+            while not host_of.works:
+                await asyncio.sleep(0)
+        (name, work), *_ = host_of.works.items()
+        host_of._cancelled_early(Work(work.lane, work.item, work.handling, work.key), None)
+        assert host_of.works == {name: work}
+        assert work.timer is not None
+        host_of.exit()
+        assert work.timer is None  # a dead one answers nothing, and begins nothing

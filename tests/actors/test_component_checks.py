@@ -55,7 +55,18 @@ MISTAKES = [
     ("@every(1)\ndef f(self): yield", 1, "has a yield"),
     ("@actors.deadline(-1)\ndef f(self): ...", 1, "@deadline(-1)"),
     ("@blocking\nasync def f(self): ...", 1, "cannot run in a thread"),
+    ("def send(self): ...", 1, "Wrong.send hides what every component has. choose another name"),
+    ("reply = None", 1, "hides what every component has"),
     ("def startup(self, x): ...", 1, "must take no arguments but self"),
+    ("def startup(self): yield", 1, "Wrong.startup has a yield"),
+    ("shutdown = None", 1, "Wrong.shutdown = None. it is a method"),
+    ("def on_connected(self): ...", 1, "must take one argument besides self"),
+    ("def on_conected(self, event): ...", 1, "is no hook, and no route leads to it. did you mean"),
+    ("pool = 10 ** 6", 1, "it is a whole number from 1 to 1000"),
+    ("deadline = 10 ** 400", 1, "it is a number of seconds above 0"),
+    ("@every(10 ** 400)\ndef f(self): ...", 1, "give seconds above 0"),
+    ("@before('action')\ndef f(self): ...", 1, "@before('action'). write only='action'"),
+    ("@before(only=5)\ndef f(self): ...", 1, "only= and except_= name actions, not 5"),
 ]
 ON_CLASSES = [
     ("@rescue(KeyError)", "does not say what is answered"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.keys import key_of
+from actors.keys import LENGTH, key_of
 from emp.stanza import Message, Stanza
 
 
@@ -56,3 +56,12 @@ def test_a_function_that_fails_is_reported_once(
         assert [key(message("a@b/c")) for _ in range(3)] == ["a@b/c"] * 3
     [record] = caplog.records
     assert "Chat.key" in record.getMessage()
+
+
+def test_what_peers_may_write_at_length_is_not_kept_at_length() -> None:
+    key = key_of(component(lambda stanza: stanza.thread))
+    one, other = "x" * LENGTH + "1", "x" * LENGTH + "2"
+    found = {key(message("a@b", thread)) for thread in (one, other, one)}
+    assert len(found) == 2
+    assert max(map(len, found)) < LENGTH
+    assert key(message("a@b", "x" * LENGTH)) == "x" * LENGTH

@@ -40,6 +40,13 @@ routes = Routes()
 routes.message("[body]").to(Watcher.echo)
 """
 
+PARTING = """
+def shutdown(self):
+    self.say("bar@localhost", "good-bye")
+
+Watcher.shutdown = shutdown
+"""
+
 
 async def failures(here: World, count: int) -> list[SendFailed]:
     found: list[SendFailed] = []
@@ -82,6 +89,32 @@ async def test_a_stop_without_a_stream_reports_what_is_in_doubt(tmp_path: Path) 
         found = [each for each in found if isinstance(each, SendFailed)]
         assert bodies(found) == ["one", "two", "three"]
         assert [each.uncertain for each in found] == [True, True, False]
+
+
+async def test_what_a_shutdown_hook_sends_in_vain_comes_back(tmp_path: Path) -> None:
+    source = WATCHER + PARTING
+    async with world(tmp_path, source) as here:
+        await news(here)
+        service_is_away(here)
+        assert isinstance(await news(here), Disconnected)
+        component = here.actor("Watcher").component
+        await here.boot.shut_down(SECONDS)
+        found = [component.news.get_nowait() for _ in range(component.news.qsize())]
+        assert bodies(found) == ["good-bye"]
+
+
+async def test_at_the_end_nobody_sends_again_and_it_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path, STUBBORN) as here:
+        service_is_away(here)
+        await here.until("waiting", "main")
+        speak(here, message("one", "bar@localhost"), message("two", "bar@localhost"))
+        component = here.actor("Watcher").component
+        await here.boot.shut_down(SECONDS)
+        assert component.failures == 2
+        said = [each for each in caplog.messages if "on_send_failed" in each]
+        assert said == ["Watcher: on_send_failed failed at the end (said once)"]
 
 
 async def test_a_connection_actor_that_dies_takes_nothing_with_it(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from thespian.actors import ActorExitRequest
 
 from actors.declarations import Every, Place
+from actors.sending import present
 from actors.timers import Timer
 from emp.stanza import Message, Stanza
 from tests.actors.world import SECONDS, world
@@ -149,3 +152,44 @@ def test_when_they_are_due(every: Every, late: float, expected: list[float]) -> 
     assert len(runs) == len(expected)
     timer.stop()
     assert clock.cancelled == 1
+
+
+ALONE = """
+import asyncio
+from actors import Component, every
+from emp.errors import LocalProtocolError
+from emp.routing import Routes
+
+class Alone(Component):
+    def __init__(self):
+        self.about = asyncio.Queue()
+
+    @every(3600, first=0)
+    def tick(self):
+        try:
+            self.about.put_nowait(self.stanza)
+        except LocalProtocolError as error:
+            self.about.put_nowait(str(error))
+
+    def hear(self, body): ...
+
+routes = Routes()
+routes.message("[body]").to(Alone.hear)
+"""
+
+
+async def test_a_timer_is_about_no_stanza_whoever_was_at_work_when_it_began(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, ALONE) as here:
+        old = here.actor("Alone")
+        item = here.actor("main").ref, 1, Message("foo@localhost", "somebody else's"), 1, {}
+        context = copy_context()  # as of an action in which the loop is woken
+        context.run(present.set, item)
+        context.run(old.send, old.myAddress, ActorExitRequest())
+        await here.until("died", "Alone")
+        await here.until("started", "Alone")
+        async with asyncio.timeout(SECONDS):
+            assert await here.actor("Alone").component.about.get() == (
+                "no stanza is being handled here"
+            )

@@ -118,6 +118,14 @@ async def test_port_in_use(server: DevServer, tmp_path: Path) -> None:
         (APP.replace("def hack(self)", "def hack(self, boddy)"), ("mistaken.py:10", "'boddy'")),
         (APP.replace("class Hackity", "class Hackity("), ("mistaken.py:5", "syntax error")),
         (APP.replace("routes = ", "ways = "), ("mistaken.py:10", "routes")),
+        (
+            APP.replace('body]"', 'body]", from="a@b"'),
+            ("mistaken.py:10", "syntax error", "write from_="),
+        ),
+        (
+            APP.replace('body]"', 'body]", form="localhost"'),
+            ("mistaken.py:10", "nobody takes", "did you mean from_="),
+        ),
         ("", ("mistaken.py", "has no `routes`")),
         ("import sys\nsys.exit()", ("mistaken.py:2", "SystemExit")),
     ],
@@ -128,6 +136,8 @@ async def test_port_in_use(server: DevServer, tmp_path: Path) -> None:
         "parameter",
         "syntax",
         "name",
+        "keyword",
+        "condition",
         "no routes",
         "exit",
     ],
@@ -247,6 +257,29 @@ async def test_an_import_that_never_ends_can_be_stopped(server: DevServer, tmp_p
         running.process.send_signal(signal.SIGINT)
         await running.says("once more stops at once")
         assert await running.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+
+
+STUBBORN = """
+    def startup(self):
+        self.task = asyncio.get_running_loop().create_task(self.stubborn())
+
+    async def stubborn(self):
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+routes"""
+
+
+async def test_what_refuses_to_end_does_not_keep_the_process(
+    server: DevServer, tmp_path: Path
+) -> None:
+    app = "import asyncio\n" + APP.replace("\nroutes", STUBBORN, 1)
+    async with application(files(tmp_path, server, app)) as running:
+        assert await running.stop() == 1
+        assert "tasks or threads of the application do not end" in running.output
 
 
 async def test_a_component_that_cannot_be_spawned_concerns_the_operator_only(

@@ -83,13 +83,15 @@ async def test_tweeter(reader: Reader) -> None:
     )
     assert posted.findtext(TEXT) == "first & <best>"
     assert await reader.tells(reader.service, "!tweet  the second ") == "#2 is posted"
-    tweets = await reader.ask("get", "tweets")
+    (tweets,) = await reader.ask("get", "tweets")
+    assert tweets.tag == f"{{{TW}}}tweets"
     assert [tweet.findtext(TEXT) for tweet in tweets] == ["the second", "first & <best>"]
-    assert len(await reader.ask("get", "tweets", limit="1")) == 1
-    assert await reader.ask("get", "tweets", author="foo@localhost") == []
+    assert [len(each) for each in await reader.ask("get", "tweets", limit="1")] == [1]
+    assert [len(each) for each in await reader.ask("get", "tweets", author="foo@localhost")] == [0]
     (shown,) = await reader.ask("get", "tweet", id="1")
     assert shown.findtext(TEXT) == "first & <best>"
 
+    assert await reader.tells(f"foo@{reader.service}", "?") == "foo has not said anything yet"
     assert await reader.tells(f"bar@{reader.service}", "what?") == "#2: the second"
     assert (await reader.user.hear()).body == "#1: first & <best>"
     assert "!tweet TEXT" in await reader.tells(reader.service, "what?")

@@ -54,10 +54,16 @@ def test_payloads(result: Any) -> None:
 
 
 def test_a_list_of_payloads() -> None:
-    (iq,) = answers(GET, [Tweet(), Tweet()])
-    assert len(iq.xml) == 2
-    (empty,) = answers(GET, [])
-    assert (empty.type, empty.payload) == ("result", None)
+    once = E.tweet(xmlns="urn:example:tweeter", id="1")
+    for items in ([Tweet(), once], [once], [], ()):
+        (iq,) = answers(GET, items)
+        (query,) = iq.xml
+        assert (iq.type, iq.payload_name) == ("result", f"{{{ns.VERSION}}}query")
+        assert [child.tag for child in query] == ["{urn:example:tweeter}tweet"] * len(items)
+    assert once.getparent() is None
+    (message,) = answers(MESSAGE, [Tweet(), Tweet()])
+    assert len(message.xml) == 2
+    assert list(answers(MESSAGE, [])) == []
 
 
 def test_stanzas_go_as_they_are() -> None:
@@ -85,7 +91,8 @@ def test_objects_of_payload_classes_are_payloads() -> None:
     assert one.payload is not None
     assert one.payload.get("id") == "7"
     (several,) = answers(GET, (Declared(7), Tweet(), E.tweet(xmlns="urn:example:tweeter")))
-    assert len(several.xml) == 3
+    assert several.payload is not None
+    assert len(several.payload) == 3
 
 
 @pytest.mark.parametrize(

@@ -498,6 +498,7 @@ def test_defaults_for_nobody() -> None:
 def unknown_type(self: Any, id: complex) -> None: ...
 def unresolved(self: Any, id: Absent) -> None: ...
 def bad_fact(self: Any, sender: Tweet) -> None: ...
+def no_number(self: Any, sender: int) -> None: ...
 def several_bodies(self: Any, body: list[str]) -> None: ...
 def no_form(self: Any, form: dict[str, str]) -> None: ...
 def stanza_by_another_name(self: Any, message: Message) -> None: ...
@@ -509,6 +510,7 @@ def stanza_by_another_name(self: Any, message: Message) -> None: ...
         (unknown_type, "unknown_type, parameter 'id': nothing in XML becomes complex. An annot"),
         (unresolved, "parameter 'id': the annotation 'Absent' cannot be resolved: name 'Absent'"),
         (bad_fact, "bad_fact: 'sender' is a JID, which does not become an element"),
+        (no_number, "no_number: 'sender' is a JID, which does not become an integer"),
         (several_bodies, "'body' is a text, which does not become a list"),
         (no_form, "parameter 'form': nothing in XML becomes dict"),
         (stanza_by_another_name, "a parameter 'message' for a stanza. Call it stanza"),
@@ -565,7 +567,8 @@ def test_the_first_example_of_the_guide(monkeypatch: pytest.MonkeyPatch) -> None
             result = bound.call(component, request, match.captures)
         except StanzaError as error:
             return str(error)
-        return " ".join(each.tree[0].get("id") or "" for each in answers(request, result))
+        tweets = [each for iq in answers(request, result) for each in iq.tree.iter("{*}tweet")]
+        return " ".join(each.get("id") or "" for each in tweets)
 
     assert ask("set", "<tweet/>") == "1"
     assert ask("set", "<tweet sender='admin@localhost' author='admin@localhost'/>") == "2"
@@ -573,6 +576,6 @@ def test_the_first_example_of_the_guide(monkeypatch: pytest.MonkeyPatch) -> None
     assert ask("get", "<tweet id='1'/>") == "1"
     assert ask("get", "<tweet id='3'/>") == "item-not-found: no tweet 3"
     assert ask("get", "<tweet id='x7'/>") == "bad-request: argument 'id': 'x7' is not an integer"
-    assert ask("get", "<tweets/>") == "2"
+    assert ask("get", "<tweets/>") == "2 1"
     assert ask("get", "<tweets max='x'/>") == "bad-request: argument 'max': 'x' is not an integer"
     assert "'order': 'odd' is not one of 'newest', 'best'" in ask("get", "<tweets order='odd'/>")

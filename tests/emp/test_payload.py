@@ -340,6 +340,17 @@ def holds_itself() -> None:
         a: Wrong | None
 
 
+def declares_a_namespace() -> None:
+    @payload("{urn:x}t")
+    class Wrong:
+        a: str = attribute("xmlns")
+
+
+def on_a_function() -> None:
+    @payload("{urn:x}t")
+    def wrong() -> None: ...
+
+
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
@@ -354,6 +365,8 @@ def holds_itself() -> None:
         (element_in_text, "an element is not in a text"),
         (renamed_payload, "the name that its class gives it, <person xmlns='urn:x'/>"),
         (bad_name, "'a b' is no name in XML"),
+        (declares_a_namespace, "'xmlns' is no name in XML"),
+        (on_a_function, "@payload stands on a function"),
         (order_of_defaults, "non-default argument 'b' follows default argument"),
         (no_namespace, "'t' names no element. Write @payload(\"{namespace}name\")"),
         (bad_tag, "'{urn:x}a b' names no element"),

@@ -13,7 +13,7 @@ routes.iq_set("tw:tweet[@id]", id="tw:tweet/@id").to(Tweets.delete)
 routes.iq_set("tw:tweet").to(Tweets.create)
 
 routes.message(
-    "[re:test(body, '^!tweet .')]", text="normalize-space(substring-after(body, '!tweet '))"
+    "[re:test(body, '^!tweet\\s+\\S')]", text="normalize-space(substring-after(body, '!tweet '))"
 ).to(Tweets.post)
 routes.message("[body]", to="{author}@{host}").to(Tweets.read)
 routes.fallback("/message[body]").to(Tweets.help)

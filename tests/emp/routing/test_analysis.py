@@ -135,6 +135,8 @@ _SHAPES = [
     ("count(body)=2 and @id='m1'", False, "@id", True, False),
     ("count(body)=2 or @id='m1'", False, "", True, True),
     ("string(false())", False, "", True, True),
+    ("string(.//body/text())='zwei'", False, "//body text", False, False),
+    ("starts-with(body/text(), '!ban')", True, "body text, its start", True, True),
     ("string(.//tw:user/..)", False, "", True, False),
     ("(body | tw:tweet)[3]", False, "", True, False),
     ("body = subject", False, "body", False, False),
@@ -231,6 +233,8 @@ def test_captures_in_python_are_what_lxml_finds(xpath: str, text: str) -> None:
         ("//tw:user/@name", True),
         (".", True),
         ("tw:*", True),
+        (".//tw:user/text()", False),  # not in the order of the document
+        (".//text()", False),
         (".//tw:user/tw:x", False),  # not in the order of the document
         ("@*", False),
         ("body[1]", False),

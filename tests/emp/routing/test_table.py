@@ -219,7 +219,7 @@ def test_no_tree_before_a_route_that_needs_none() -> None:
 def size_of(table: RouteTable) -> int:
     """The number of objects that can be reached from the table, without what they share."""
     seen: set[int] = set()
-    pending: list[Any] = [getattr(table, name) for name in ("rules", "_branch", "_ranks")]
+    pending: list[Any] = [getattr(table, name) for name in ("rules", "_kinds", "_ranks")]
     while pending:
         each = pending.pop()
         if id(each) not in seen and not isinstance(each, type | ModuleType):

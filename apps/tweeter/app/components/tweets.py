@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from app.tweet import LONGEST, Tweet
@@ -19,6 +20,7 @@ class Tweets(Component):
 
     def startup(self) -> None:
         self.tweets: dict[int, Tweet] = {}
+        self.numbers = count(1)
 
     @before(only=("create", "post"))
     def is_short(self, text: str | None = None, tweet: Tweet | None = None) -> None:
@@ -52,7 +54,10 @@ class Tweets(Component):
     def read(self, author: str, to: JID) -> Iterator[str]:
         """A message to NAME@tweeter…: what NAME has tweeted, one by one."""
         host = to.domain.partition(".")[2]
-        for tweet in self._newest(JID(author, host), 10):
+        tweets = self._newest(JID(author, host), 10)
+        if not tweets:
+            yield f"{author} has not said anything yet"
+        for tweet in tweets:
             yield f"#{tweet.id}: {tweet.text}"
 
     def help(self) -> str:
@@ -61,7 +66,7 @@ class Tweets(Component):
     # ── inside ──
 
     def _add(self, author: JID, text: str) -> Tweet:
-        id = len(self.tweets) + 1
+        id = next(self.numbers)
         tweet = Tweet(id=id, author=author.bare, posted=datetime.now(UTC), text=text)
         self.tweets[id] = tweet
         return tweet
