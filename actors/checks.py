@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
 from math import isfinite, nan
 from typing import Any, Final
@@ -73,7 +73,7 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
     _filters(component, actions)
     _rescues(component, actions)
     _timers(component)
-    _hooks(component, actions)
+    _hooks(component, {route.action for route in routes})
     for route in _unlike(routes):
         check_captures(component, route)
         call = ActionCall(
@@ -293,12 +293,12 @@ def _timers(component: type) -> None:
         _takes(component, name, 0, mark.place)
 
 
-def _hooks(component: type, actions: Iterable[str]) -> None:
+def _hooks(component: type, routed: Collection[str]) -> None:
     for name, arguments in HOOKS.items():
         _takes(component, name, arguments, _place(component, name))
     for name in _methods(component):
         near = difflib.get_close_matches(name, HOOKS, 1, ALIKE)
-        if near and name not in actions:
+        if near and name not in routed:
             raise _place(component, name).error(
                 f"{component.__qualname__}.{name} is no hook, and no route leads to it",
                 f"did you mean {near[0]}?",

@@ -362,7 +362,8 @@ print("right")
 async def test_no_element_passes_into_a_thread_or_out_of_it(tmp_path: Path) -> None:
     source = BLOCKING.replace("def talks(self, sender,", "def talks(self, thing, sender,").replace(
         'routes.iq_get(f"e:{name}").to(Blocking, name)',
-        'routes.iq_get(f"e:{name}", thing=f"e:{name}/*").to(Blocking, name)',
+        'captures = {"thing": "e:talks/*"} if name == "talks" else {}\n'
+        '    routes.iq_get(f"e:{name}", **captures).to(Blocking, name)',
     )
     async with world(tmp_path, source) as here, here.user() as bar:
         component = here.actor("Blocking")

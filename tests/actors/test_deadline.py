@@ -81,7 +81,7 @@ class Patient(Component):
         self.gate = asyncio.Event()
 
     @before
-    async def wait(self):
+    async def linger(self):
         await self.gate.wait()
 
     @actors.deadline(None)

@@ -279,7 +279,7 @@ async def test_what_refuses_to_end_does_not_keep_the_process(
     app = "import asyncio\n" + APP.replace("\nroutes", STUBBORN, 1)
     async with application(files(tmp_path, server, app)) as running:
         assert await running.stop() == 1
-        assert "tasks or threads of the application do not end" in running.output
+        assert "tasks or threads of the application do not end" in running.text
 
 
 async def test_a_component_that_cannot_be_spawned_concerns_the_operator_only(

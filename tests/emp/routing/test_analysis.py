@@ -135,7 +135,7 @@ _SHAPES = [
     ("count(body)=2 and @id='m1'", False, "@id", True, False),
     ("count(body)=2 or @id='m1'", False, "", True, True),
     ("string(false())", False, "", True, True),
-    ("string(.//body/text())='zwei'", False, "//body text", False, False),
+    ("string(.//body/text())='zwei'", False, "", False, False),
     ("starts-with(body/text(), '!ban')", True, "body text, its start", True, True),
     ("string(.//tw:user/..)", False, "", True, False),
     ("(body | tw:tweet)[3]", False, "", True, False),
