@@ -15,7 +15,7 @@ from actors.lanes import Lane, Source, writable
 from actors.messages import Ref
 from actors.sending import Sender
 from actors.threads import Job
-from emp.answer import answers, refusal
+from emp.answer import answers, answers_it, refusal
 from emp.errors import InternalServerError, LocalProtocolError, StanzaError
 from emp.stanza import Iq, Stanza
 
@@ -210,17 +210,6 @@ class Answerer(Sender):
 
 def name_of(item: Item) -> tuple[int, int]:
     return item[0].incarnation, item[1]
-
-
-def answers_it(request: Stanza, stanza: Any) -> bool:
-    """Whether it is what answers the request. Peers choose ids: to another one it is another's."""
-    return (
-        request.is_request
-        and isinstance(stanza, Iq)
-        and not stanza.is_request
-        and stanza.id == request.id
-        and (stanza.to_text in (None, request.from_text) or stanza.to == request.from_)
-    )
 
 
 def refused(item: Item, error: StanzaError) -> Outcome:

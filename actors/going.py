@@ -12,13 +12,13 @@ from contextvars import copy_context
 from copy import copy
 from typing import Any, Final
 
-from actors.answering import Answerer, Item, Outcome, Work, answers_it, name_of, refused
+from actors.answering import Answerer, Item, Outcome, Work, name_of, refused
 from actors.base import logger
 from actors.handling import advance, close, goes_on, is_stream
 from actors.lanes import writable
 from actors.sending import present
 from actors.threads import Threads
-from emp.answer import refusal
+from emp.answer import answers_it, refusal
 from emp.errors import LocalProtocolError, RemoteServerTimeout, ResourceConstraint
 from emp.stanza import Stanza
 

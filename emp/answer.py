@@ -32,6 +32,8 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
     An IQ request is answered whatever comes: stanzas that do not include its answer are followed by
     the empty result. Raises TypeError for a result that means nothing.
     """
+    if request.type == "error" and not isinstance(result, (Stanza, list, tuple)):
+        return ()  # an error is never answered (RFC 6120 §8.3.1): two programs would go on for ever
     if result is None:
         return (request.result(),) if isinstance(request, Iq) and request.is_request else ()
     if isinstance(result, str):
@@ -61,6 +63,8 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
             return ()
         return (request.result(_together(request, items) if many else result),)
     if isinstance(request, Message):
+        if request.type == "error":
+            return ()
         return (request.reply(None, *items),)
     raise TypeError(f"the action returned a payload, which is no answer to <{request.kind}/>")
 
@@ -105,8 +109,17 @@ def _meaningless(item: object, in_list: bool) -> str:
 def _answered(request: Stanza, items: list[Stanza]) -> bool:
     if not (isinstance(request, Iq) and request.is_request):
         return True
-    return any(
-        isinstance(item, Iq) and not item.is_request and item.id == request.id for item in items
+    return any(answers_it(request, item) for item in items)
+
+
+def answers_it(request: Stanza, stanza: Any) -> bool:
+    """Whether it is what answers the request. Peers choose ids: to another one it is another's."""
+    return (
+        request.is_request
+        and isinstance(stanza, Iq)
+        and not stanza.is_request
+        and stanza.id == request.id
+        and (stanza.to_text in (None, request.from_text) or stanza.to == request.from_)
     )
 
 

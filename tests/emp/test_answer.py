@@ -130,3 +130,18 @@ def test_refusals() -> None:
     assert isinstance(error.failure, ItemNotFound)
     assert list(refusal(RESULT, ItemNotFound())) == []
     assert list(refusal(MESSAGE.error(ItemNotFound()), ItemNotFound())) == []
+
+
+def test_errors_are_never_answered() -> None:
+    bounced = Message("foo@localhost", "hi", type="error", from_="bar@localhost/x")
+    for result in ("text", Tweet(), [Tweet()], None):
+        assert list(answers(bounced, result)) == []
+    aside = Message("someone@localhost", "hi")
+    assert list(answers(bounced, aside)) == [aside]
+
+
+def test_an_answer_to_somebody_else_is_no_answer() -> None:
+    other = Iq("result", to="eve@localhost/x", id="i")
+    first, second = answers(GET, other)
+    assert first is other
+    assert (second.to_text, second.id) == ("bar@localhost/x", "i")

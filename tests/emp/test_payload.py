@@ -222,7 +222,7 @@ def test_frozen_and_slots() -> None:
 
 def test_it_is_an_answer() -> None:
     request = Iq("get", E.q(xmlns="urn:x"), from_="a@b")
-    (answer,) = answers(request, [Person(JID.parse("a@b"), "Al")])
+    (answer,) = answers(request, Person(JID.parse("a@b"), "Al"))
     assert answer.payload is not None
     assert answer.payload.tag == "{urn:x}person"
 
