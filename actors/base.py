@@ -20,6 +20,7 @@ from setproctitle import setproctitle
 from thespian.actors import Actor, ActorAddress
 
 from actors import messages
+from actors.collecting import settle
 from actors.driver import Driver, Post, driver_for
 from actors.logs import configure_logging
 
@@ -109,6 +110,8 @@ class BaseActor(Actor):
             configure_logging(log_level)
 
     def started(self, supervisor: ActorAddress) -> None:
+        if not self.embedded:
+            settle()
         self.send(supervisor, messages.ActorStarted(self.ref, os.getpid()))
 
     def on_ActorExitRequest(self, message: Any, sender: ActorAddress) -> None:

@@ -16,6 +16,7 @@ import click
 from actors import boot as booting
 from actors import rundir
 from actors.boot import Boot, Report
+from actors.collecting import settle
 from actors.commands.output import FAILED, complain, completion_script, run_command
 from actors.commands.routes import routes
 from actors.commands.say import say
@@ -130,6 +131,7 @@ async def _start(path: Path, config: Path | None, system: SystemName | None, qui
     code = 0
     try:
         await booting.boot_up(boot, report)
+        settle()
         if not boot.stop_requested.is_set() and boot.plan is not None:
             seconds = time.perf_counter() - began
             click.secho(
