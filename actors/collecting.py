@@ -17,7 +17,10 @@ megabytes at most."""
 
 
 def settle() -> None:
-    """The application has started: what is in memory now will stay, and needs no more looks."""
-    gc.collect()
+    """The application has started: what is in memory now will stay, and needs no more looks.
+
+    A last look at it would stop everything for a second where there are ten thousand routes, just
+    when the first stanzas come.
+    """
     gc.freeze()
     gc.set_threshold(OBJECTS, 10, 10)
