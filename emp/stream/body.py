@@ -256,7 +256,8 @@ class Body:
         ends = [element for _, element in self._ends]
         self._ends = []
         children = root[:]
-        if ends != children or root.text or any(map(_tail_of, children)):
+        second = next(root.iterchildren(ROOT), None) is not None  # a stream in the stream
+        if second or ends != children or root.text or any(map(_tail_of, children)):
             complete = self._sort_out(children, ends)
         else:
             complete = children
@@ -289,7 +290,7 @@ class Body:
         for child in children:
             if fault:
                 break
-            if child in done:
+            if child in done and child.tag != ROOT:
                 complete.append(child)
             elif child is not children[-1] or self.ended or not self._may_be_top(child):
                 fault = RemoteProtocolError("unsupported-stanza-type", str(child.tag))

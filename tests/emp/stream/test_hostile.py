@@ -84,6 +84,7 @@ IN_STREAM: dict[str, tuple[bytes, str]] = {
     "foreign stanza": (b"<message xmlns='jabber:server'/>", "unsupported-stanza-type"),
     "no namespace": (b"<message xmlns=''/>", "unsupported-stanza-type"),
     "features": (b"<stream:features/>", "unsupported-stanza-type"),
+    "a whole stream": (b"<stream:stream><message/></stream:stream>", "unsupported-stanza-type"),
     "proceed": (
         b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
         "unsupported-stanza-type",
@@ -106,6 +107,17 @@ IN_STREAM: dict[str, tuple[bytes, str]] = {
 }
 # Byte by byte these are too long to be fun; they have tests of their own below.
 _LONG = {"long name"}
+
+
+def test_a_whole_stream_in_the_stream_is_a_fault_however_it_is_cut() -> None:
+    data, condition = IN_STREAM["a whole stream"]
+    for size in (1, 7, len(data)):
+        parser = StreamParser(Limits())
+        parser.receive(COMPONENT_HEADER)
+        seen = [parser.receive(data[at : at + size]) for at in range(0, len(data), size)]
+        assert not any(seen)
+        assert parser.fault is not None
+        assert parser.fault.condition == condition
 
 
 @pytest.mark.parametrize("name", IN_STREAM.keys() - _LONG)
