@@ -239,7 +239,11 @@ def parse(source: bytes | str) -> Element:
             with Lent(len(data)):
                 parser = etree.XMLParser(**_OPTIONS, recover=True)
                 element = etree.fromstring(data.strip(), parser)
-            if all(entry.type in _TOLERATED for entry in parser.error_log):
+            # Warnings, such as that of an unknown value of xml:space, are no errors there either.
+            if all(
+                entry.type in _TOLERATED or entry.level == etree.ErrorLevels.WARNING
+                for entry in parser.error_log
+            ):
                 return element
         raise RemoteProtocolError("not-well-formed", str(error)) from error
 
