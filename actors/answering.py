@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from copy import copy
+from time import monotonic
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from actors.base import logger
@@ -13,6 +14,7 @@ from actors.component import Component
 from actors.handling import Handling, Skip
 from actors.lanes import Lane, Source, writable
 from actors.messages import Ref
+from actors.seldom import Seldom
 from actors.sending import Sender
 from actors.threads import Job
 from emp.answer import answers, answers_it, refusal
@@ -64,6 +66,7 @@ class Answerer(Sender):
         self.answered: set[tuple[int, int]] = set()  # and their actions go on
         self.handled = self.failed = self.skipped = self.overdue = 0
         self._idle: asyncio.Event | None = None
+        self._told_unsent = Seldom()
 
     def _forget(self, work: Work) -> None:
         """It has ended, or nobody will ever run it."""
@@ -164,7 +167,10 @@ class Answerer(Sender):
             error.__cause__ = skip  # the log shows where
         if isinstance(error, StanzaError) and not answered:
             try:
-                return Outcome(writable(refusal(stanza, error)))
+                replies = writable(refusal(stanza, error))
+                if not replies:
+                    self._tell_unsent(item, error)
+                return Outcome(replies)
             except Exception as fault:  # noqa: BLE001 - a text that XML can't hold, for instance
                 error = fault
         incident = secrets.token_hex(4)
@@ -180,6 +186,18 @@ class Answerer(Sender):
             return Outcome(failed=True)
         failure = InternalServerError(f"incident {incident}")
         return Outcome(refusal(stanza, failure), failed=True)
+
+    def _tell_unsent(self, item: Item, error: StanzaError) -> None:
+        stanza = item[2]
+        where = f"{stanza.kind} of type {stanza.type}"
+        if self._told_unsent.may((self._action(item), where, error.condition), monotonic()):
+            logger.warning(
+                "%s: not sent, as no error answers this %s from %.200r: %s",
+                self._action(item).rstrip(","),
+                where,
+                stanza.from_text,
+                error,
+            )
 
     def _conclude(
         self, lane: Lane, item: Item, outcome: Outcome, source: Source | None = None
@@ -213,5 +231,4 @@ def name_of(item: Item) -> tuple[int, int]:
 
 
 def refused(item: Item, error: StanzaError) -> Outcome:
-    """A presence gets no error."""
-    return Outcome(refusal(item[2], error) if item[2].kind != "presence" else (), failed=True)
+    return Outcome(refusal(item[2], error), failed=True)

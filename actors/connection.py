@@ -15,7 +15,7 @@ from typing import Any
 
 from actors.base import BaseActor, logger
 from actors.flow import Inflow, Outflow
-from actors.gate import Gate, bounce
+from actors.gate import Gate
 from actors.ledger import Ledger
 from actors.life import Life
 from actors.messages import (
@@ -44,6 +44,7 @@ from actors.messages import (
 from actors.outbox import TRIES, Outbox, Outgoing, runs
 from actors.reports import Reports
 from actors.requests import Requests, RosterRequests, late
+from emp.answer import refusal
 from emp.errors import (
     EmpError,
     InternalServerError,
@@ -235,11 +236,11 @@ class ConnectionActor(BaseActor):
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
         """Strike stanzas from the books with an error for their senders."""
         struck = self._strike(numbers)
-        answered = [stanza for stanza in struck if stanza.kind != "presence"]  # it gets no error
-        if not self.counts["refused"] and answered:
+        refused = [stanza for stanza in struck if stanza.kind != "presence"]  # nobody misses it
+        if not self.counts["refused"] and refused:
             logger.warning("%s: refusing stanzas: %s", self.name, error.text)
-        self.counts["refused"] += len(answered)
-        self._write([reply for stanza in answered for reply in bounce(stanza, error)])
+        self.counts["refused"] += len(refused)
+        self._write([reply for stanza in refused for reply in refusal(stanza, error)])
 
     def stream_lost(self, error: EmpError | None) -> None:
         self.life.ended(error)
@@ -337,7 +338,7 @@ class ConnectionActor(BaseActor):
             logger.warning("%s: %d stanzas: %s", self.name, len(struck), message.error.text)
         for stanza in struck:
             if message.bounce or stanza.kind == "iq":
-                replies.extend(bounce(stanza, message.error))
+                replies.extend(refusal(stanza, message.error))
         self._write(replies)
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from actors.base import logger
 from actors.requests import Requests
 from emp.answer import refusal
-from emp.errors import BadRequest, InternalServerError, JIDError, JidMalformed, StanzaError
+from emp.errors import BadRequest, InternalServerError, JIDError, JidMalformed
 from emp.jid import JID
 from emp.session import ClientSession
 from emp.stanza import Iq, Stanza
@@ -88,7 +88,7 @@ class Gate:
             return self._is_right(stanza) and self._is_for_routes(stanza)
         except Exception:  # noqa: BLE001 - whatever it is: held for ever, it would stop all acks
             logger.exception("%s: a %s was refused", self._name, stanza.kind)
-            self._refuse(stanza, InternalServerError("a fault of the service"))
+            self._write(refusal(stanza, InternalServerError("a fault of the service")))
             return False
 
     def _answered(self, stanza: Iq) -> None:
@@ -111,7 +111,8 @@ class Gate:
         _remember(self._senders, stanza.from_text)
         if stanza.is_request and (children := len(stanza.tree)) != 1:  # RFC 6120 §8.2.3, rule 4
             self.counts["malformed"] += 1
-            self._refuse(stanza, BadRequest(f"a request has one child element, not {children}"))
+            rule = BadRequest(f"a request has one child element, not {children}")
+            self._write(refusal(stanza, rule))
             return False
         return True
 
@@ -125,14 +126,6 @@ class Gate:
         verdict = self._session.receive(stanza)
         self._write(verdict.replies)
         return verdict.route
-
-    def _refuse(self, stanza: Stanza, error: StanzaError) -> None:
-        self._write(bounce(stanza, error))
-
-
-def bounce(stanza: Stanza, error: StanzaError) -> Sequence[Stanza]:
-    """The error for a request or a message; presence gets none."""
-    return refusal(stanza, error) if stanza.kind != "presence" else ()
 
 
 def _remember(known: set[str | None], address: str | None) -> None:

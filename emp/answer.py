@@ -10,7 +10,8 @@
     None             an empty result for an IQ request, nothing for anything else
 
 What a view has rendered is one of these. Raising is answering too: a `StanzaError` is the error
-reply. Anything else is a mistake of the action's author, and is told to him.
+reply, where the stanza may be answered with one (`refusal`). Anything else is a mistake of the
+action's author, and is told to him.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any, Final
 
 from lxml import etree
 
-from emp.errors import LocalProtocolError, StanzaError
+from emp import ns
+from emp.errors import StanzaError
 from emp.names import twin
 from emp.stanza import Iq, Message, Stanza
 from emp.xml import Renderable, as_element, build
@@ -123,9 +125,24 @@ def answers_it(request: Stanza, stanza: Any) -> bool:
     )
 
 
+_NO_ERRORS: Final = frozenset({"groupchat", "headline", "error"})
+_FROM_ROOM: Final = f"{{{ns.MUC_USER}}}x"
+
+
 def refusal(request: Stanza, error: StanzaError) -> Sequence[Stanza]:
-    """The error reply to `request`, or nothing where RFC 6120 §8.3.1 forbids one."""
-    try:
-        return (request.error(error),)
-    except LocalProtocolError:
-        return ()
+    """The error reply to `request`, or nothing: errors answer IQ requests, and messages that
+    somebody has written to us, of type normal or chat.
+
+    Everybody who answers with an error asks here. Presence, groupchat and headline come unasked;
+    an error for an error would go on for ever (RFC 6120 §8.3.1); and a room removes an occupant who
+    sends errors (XEP-0045 §9.3.1), also for a private message or an invitation out of it.
+    """
+    return (request.error(error),) if _gets_errors(request) else ()
+
+
+def _gets_errors(stanza: Stanza) -> bool:
+    if stanza.kind == "iq":  # of a type that RFC 6120 does not know too: it is told so
+        return stanza.type not in ("result", "error")
+    if stanza.kind == "presence" or stanza.type in _NO_ERRORS:
+        return False
+    return not stanza.mentions(ns.MUC_USER) or stanza.tree.find(_FROM_ROOM) is None

@@ -17,7 +17,7 @@ from lxml import etree
 
 from emp.answer import refusal
 from emp.binding import bind
-from emp.errors import StanzaError
+from emp.errors import InternalServerError, StanzaError
 from emp.routing.conditions import Condition
 from emp.routing.keys import Fact
 from emp.routing.rules import Captured, Match, Route, Rule
@@ -220,10 +220,16 @@ def _outcome(
         values = binding.arguments(component, stanza, match.captures)
         return {name: shown(value) for name, value in values.items()}, None
     except StanzaError as error:
-        may_not = "" if refusal(stanza, error) else "nothing, as this must not be answered: "
-        return {}, f"{may_not}{error}"
+        return {}, _error_answer(stanza, str(error))
     except Exception as error:  # noqa: BLE001 - converting and showing is the user's code
-        return {}, f"internal-server-error: {type(error).__name__}: {error}"
+        return {}, _error_answer(stanza, f"internal-server-error: {type(error).__name__}: {error}")
+
+
+def _error_answer(stanza: Stanza, told: str) -> str:
+    """What is answered where an action ends with an error."""
+    if refusal(stanza, InternalServerError()):
+        return told
+    return f"nothing, as this is not answered with an error: {told}"
 
 
 # -- for people -----------------------------------------------------------------------------------

@@ -128,8 +128,46 @@ def test_refusals() -> None:
     (error,) = refusal(GET, ItemNotFound("no tweet 7"))
     assert (error.type, error.id) == ("error", "i")
     assert isinstance(error.failure, ItemNotFound)
-    assert list(refusal(RESULT, ItemNotFound())) == []
-    assert list(refusal(MESSAGE.error(ItemNotFound()), ItemNotFound())) == []
+
+
+ROOM = f"<x xmlns='{ns.MUC_USER}'/>"
+
+
+@pytest.mark.parametrize(
+    ("wire", "answered"),
+    [
+        ("<iq type='get' id='1'><q xmlns='u'/></iq>", True),
+        ("<iq type='set' id='1'><q xmlns='u'/></iq>", True),
+        (f"<iq type='set' id='1'>{ROOM}</iq>", True),
+        ("<iq type='SET' id='1'><q xmlns='u'/></iq>", True),
+        ("<iq id='1'/>", True),
+        ("<iq type='result' id='1'/>", False),
+        ("<iq type='error' id='1'/>", False),
+        ("<message/>", True),
+        ("<message type='normal'/>", True),
+        ("<message type='chat'><body>hi</body></message>", True),
+        ("<message type='bogus'><body>hi</body></message>", True),
+        ("<message type='groupchat'><body>hi</body></message>", False),
+        ("<message type='headline'/>", False),
+        ("<message type='error'/>", False),
+        (f"<message type='chat'><body>psst</body>{ROOM}</message>", False),
+        (f"<message>{ROOM.replace('/>', '><invite/></x>')}</message>", False),
+        ("<message><x xmlns='http&#x3a;//jabber.org/protocol/muc#user'/></message>", False),
+        (f"<message type='chat'><body>{ns.MUC_USER}</body></message>", True),
+        (f"<message type='chat'><wrapped xmlns='u'>{ROOM}</wrapped></message>", True),
+        ("<presence/>", False),
+        ("<presence type='subscribe'/>", False),
+        ("<presence type='error'/>", False),
+    ],
+)
+def test_who_gets_errors(wire: str, answered: bool) -> None:
+    stanza = Stanza.parse(wire.encode())
+    stanza.from_ = "bar@localhost/x"
+    for each in (stanza, Stanza.parse(stanza.to_bytes())):  # with a tree, and as it came
+        errors = refusal(each, ItemNotFound("no tweet 7"))
+        assert [(error.kind, error.type, error.to_text) for error in errors] == (
+            [(stanza.kind, "error", "bar@localhost/x")] if answered else []
+        )
 
 
 def test_errors_are_never_answered() -> None:

@@ -108,7 +108,7 @@ def test_what_must_not_be_answered() -> None:
     told = explain(compile_routes(routes), Iq("result", E.tweet(xmlns=URI), id="1"))
     assert told.answer is not None
     assert told.answer.startswith(
-        "nothing, as this must not be answered: bad-request: argument 'id'"
+        "nothing, as this is not answered with an error: bad-request: argument 'id'"
     )
 
 
