@@ -2,13 +2,20 @@
 
 A subclass of Thespian's simpleSystemBase. Mailboxes are one deque, drained by `loop.call_soon`;
 timers are the loop's. Nothing to install or start: development, tests and small services use this.
+
+Actors of the user's own find Thespian's contract as in the multiproc system. Upstream's simple
+system differs in what happens when an actor raises (it tries three times, later, behind other
+messages), so that is decided here (`EmbeddedBase._call`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import traceback
 from collections import deque
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -19,9 +26,16 @@ from thespian.actors import (
     ActorExitRequest,
     ActorSystem,
     ActorSystemMessage,
+    ChildActorExited,
+    InvalidActorAddress,
+    PoisonMessage,
     WakeupMessage,
 )
-from thespian.system.simpleSystemBase import ActorSystemBase, PendingSend
+from thespian.system.simpleSystemBase import ActorRef, ActorSystemBase, PendingSend
+
+from emp.errors import EmpError
+
+logger = logging.getLogger("emp.actors")
 
 Argument = TypeVar("Argument")
 
@@ -51,10 +65,16 @@ class EmbeddedBase(ActorSystemBase):
         self._awake = False  # somebody drains the mailbox, or will
         self._quiet: asyncio.Future[None] | None = None
         host = SimpleNamespace(
-            systemAddress=ActorAddress("/ActorSys"), capabilities={}, _systemBase=self
+            systemAddress=ActorAddress("/ActorSys"),
+            capabilities={},
+            _systemBase=self,
+            _handleDeadLetters=self._handleDeadLetters,  # what actors ask of it
+            updateCapability=self.updateCapability,
         )
         super().__init__(host, logDefs=False)
         self._pendingSends = _Mailbox(self._wake)
+        for ref in self.actorRegistry.values():  # upstream's keep for ever what nobody fetches
+            ref.instance.receiveMessage = _ignore
 
     async def idle(self) -> None:
         """Wait until no message is pending."""
@@ -90,18 +110,20 @@ class EmbeddedBase(ActorSystemBase):
             self._drain()
 
     def _drain(self) -> None:
-        self._deliver()
-        if self._pendingSends:
-            self._loop.call_soon(self._drain)
-            return
-        self._awake = False
-        if self._quiet is not None and not self._quiet.done():
-            self._quiet.set_result(None)
+        try:
+            self._deliver()
+        finally:  # whatever went wrong with one message, the others are delivered
+            if self._pendingSends:
+                self._loop.call_soon(self._drain)
+            else:
+                self._awake = False
+                if self._quiet is not None and not self._quiet.done():
+                    self._quiet.set_result(None)
 
     def _deliver(self) -> None:
         # Hot path: one turn of this for each message between actors. Messages of ours to a living
-        # actor go straight to its receiveMessage, which never raises; everything else (exits,
-        # poison, status, dead letters) takes Thespian's own way.
+        # actor go straight to its receiveMessage; everything else (exits, poison, status, dead
+        # letters) takes Thespian's own way.
         mailbox, registry = self._pendingSends, self.actorRegistry
         for _ in range(TURN):
             if not mailbox:
@@ -114,11 +136,66 @@ class EmbeddedBase(ActorSystemBase):
             target = registry.get(receiver._aaddr)  # what the properties of both return: these
             instance = target._inst if target is not None else None  # are three calls less
             if instance is not None and not isinstance(message, ActorSystemMessage):
-                instance.receiveMessage(message, sender)
+                try:
+                    instance.receiveMessage(message, sender)
+                except BaseException as error:  # noqa: BLE001 - one of the user's own
+                    self._failed(target, message, sender, error)
             else:
                 self._runSingleSend(PendingSend(sender, message, receiver))
 
+    # ── when an actor raises ────────────────────────────────────────────────────────────────────
+
+    def _callActorWithMessage(
+        self, target: ActorRef, pending: PendingSend, message: object, sender: ActorAddress
+    ) -> None:
+        """What upstream's way comes to: it decides who is called, and what becomes of an exit."""
+        try:
+            target.instance.receiveMessage(message, sender)
+        except BaseException as error:  # noqa: BLE001 - whatever an actor of the user's own raises
+            self._failed(target, message, sender, error)
+        if isinstance(message, ChildActorExited):
+            target.removeChild(message.childAddress)
+
+    def _failed(
+        self, target: ActorRef, message: object, sender: ActorAddress, error: BaseException
+    ) -> None:
+        """Thespian's contract: once more, with a copy; then the sender gets it as a PoisonMessage.
+        SystemExit and the like end the actor, as they end its process in the multiproc system."""
+        kind, who = type(message).__name__, f"{type(target.instance).__name__} {target.address}"
+        if isinstance(error, Exception) and not isinstance(message, ActorExitRequest):
+            logger.warning("%s failed on %s; it gets it once more", who, kind, exc_info=error)
+            try:
+                target.instance.receiveMessage(deepcopy(message), sender)
+                return
+            except Exception as again:
+                logger.error("%s failed on %s again", who, kind, exc_info=again)
+                if not isinstance(message, PoisonMessage):
+                    poison = PoisonMessage(message, traceback.format_exc())
+                    self.actor_send(target.address, sender, poison)
+                return
+            except BaseException as last:  # noqa: BLE001
+                error = last
+        logger.error("%s failed on %s, and ends", who, kind, exc_info=error)
+        if target.instance is not None and not isinstance(message, ActorExitRequest):
+            self._killActor(target, PendingSend(sender, ActorExitRequest(), target.address))
+
+    def _newRefAndActor(self, *args: Any, **kwargs: Any) -> ActorRef:
+        try:
+            return super()._newRefAndActor(*args, **kwargs)
+        except Exception:
+            raise
+        except BaseException as error:  # a constructor that would end a process of its own
+            system, parent, address, actor_class = args[:4]
+            if kwargs.get("isTopLevel"):
+                raise EmpError(repr(error)) from error
+            logger.error("%s() failed, and its actor ends", actor_class, exc_info=error)
+            return ActorRef(system, parent, address, None)
+
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────
+
     def actor_send(self, fromActor: ActorAddress, toActor: ActorAddress, msg: object) -> None:
+        if not isinstance(toActor, ActorAddress):
+            raise InvalidActorAddress(toActor, "not an address to send to")
         self.post(fromActor, toActor, msg)
 
     def wakeupAfter(
@@ -128,6 +205,9 @@ class EmbeddedBase(ActorSystemBase):
         payload: object,
     ) -> None:
         def due() -> None:
+            target = self.actorRegistry.get(fromActor.actorAddressString)
+            if target is None or target.instance is None:  # its timers went with it
+                return
             self.actor_send(fromActor, fromActor, WakeupMessage(timePeriod, payload))
 
         self._loop.call_later(timePeriod.total_seconds(), due)
@@ -143,6 +223,10 @@ class EmbeddedBase(ActorSystemBase):
 
     def forget(self, address: ActorAddress) -> None:
         self.actorRegistry.pop(address.actorAddressString, None)
+
+
+def _ignore(message: object, sender: ActorAddress) -> None:
+    """What is sent back to the outside, where nobody waits."""
 
 
 class _Requester(Actor):
@@ -163,7 +247,11 @@ class EmbeddedSystem:
         self._created: list[ActorAddress] = []
 
     async def create(self, actor_class: type[Actor], name: str | None = None) -> ActorAddress:
-        address: ActorAddress = self._system.createActor(actor_class, globalName=name)
+        try:
+            address: ActorAddress = self._system.createActor(actor_class, globalName=name)
+        except Exception as error:
+            class_name = f"{actor_class.__module__}.{actor_class.__qualname__}"
+            raise EmpError(f"cannot start an actor of class {class_name}: {error}") from error
         self._created.append(address)
         return address
 
