@@ -18,6 +18,7 @@ from emp.errors import BadRequest, InternalServerError, JIDError, JidMalformed
 from emp.jid import JID
 from emp.session import ClientSession
 from emp.stanza import Iq, Stanza
+from emp.view import tree_of
 
 KNOWN: Final = 4096
 """Addresses that were found in order, and need no second look. Peers choose them, so there is a
@@ -109,7 +110,7 @@ class Gate:
             self._write(refusal(stanza, JidMalformed(str(error))))
             return False
         _remember(self._senders, stanza.from_text)
-        if stanza.is_request and (children := len(stanza.tree)) != 1:  # RFC 6120 §8.2.3, rule 4
+        if stanza.is_request and (children := len(tree_of(stanza))) != 1:  # RFC 6120 §8.2.3, rule 4
             self.counts["malformed"] += 1
             rule = BadRequest(f"a request has one child element, not {children}")
             self._write(refusal(stanza, rule))

@@ -41,7 +41,7 @@ def pack(stanzas: Sequence[Stanza], *, contents: bool = True) -> Columns:
         _column([each.type for each in stanzas]),
         _column(
             [
-                each.id if each._id is UNREAD or each._shared else each._id  # .id is a call
+                each.id if each._id is UNREAD else each._id  # .id is a call
                 for each in stanzas
             ]
         ),
@@ -64,7 +64,6 @@ def unpack(columns: Columns) -> list[Stanza]:
         stanza._tree = None
         stanza._text = text
         stanza._contents = content
-        stanza._shared = False
         stanza._id = id
         stanza.type = type
         stanza.from_text = sender

@@ -22,6 +22,7 @@ from emp.errors import LocalProtocolError, StanzaError
 from emp.lexical import LEXICAL, Lexical, Unfit, choices, enumeration, quoted, text_of
 from emp.names import twin
 from emp.stanza import Iq, Message, Presence, Stanza
+from emp.view import of_element
 
 Source: TypeAlias = Literal["any", "text", "element", "stanza"]
 
@@ -207,7 +208,7 @@ def _stanza(cls: type[Stanza]) -> Callable[[Any], Stanza]:
     def convert(value: Any) -> Stanza:
         if not isinstance(value, Stanza):
             try:
-                value = Stanza.from_element(twin(_element(value)))
+                value = of_element(twin(_element(value)))
             except LocalProtocolError as error:
                 raise Unfit(str(error)) from None
         if not isinstance(value, cls):

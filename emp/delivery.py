@@ -15,6 +15,7 @@ from emp.config import ConnectionKind
 from emp.jid import JID
 from emp.stanza import Stanza
 from emp.stream.management import Unsent
+from emp.view import tree_of
 from emp.xep.delay import DELAY, Delay
 
 IN_DOUBT: Final = "the connection was lost, and the other side may have it or not"
@@ -79,8 +80,8 @@ def _presence(stanza: Stanza, kind: ConnectionKind) -> tuple[_Fate, str]:
 
 def _stamped(stanza: Stanza, delay: Delay) -> Stanza:
     """A copy with a delay, unless it has one: the first one knows best when it was sent."""
-    if stanza.tree.find(DELAY) is not None:
+    if tree_of(stanza).find(DELAY) is not None:
         return stanza
     twin = Stanza.parse(stanza.to_bytes())
-    twin.xml.append(delay.to_xml())
+    twin.tree.append(delay.to_xml())
     return twin

@@ -15,6 +15,7 @@ from emp.jid import JID
 from emp.lexical import quoted
 from emp.records import children_in, value_in, xml_name
 from emp.stanza import Iq, Message, Stanza
+from emp.view import payload_of
 from emp.xep.forms import Form, form_of
 from emp.xml import Element
 
@@ -179,16 +180,17 @@ class Offer:
         cls = wanted.cls
         if not wanted.many and (is_dataclass(cls) or hasattr(cls, "from_xml")):
             return Origin(lambda component, stanza, captured: stanza.payload, wanted)
-        find: Callable[[Element, str], Any] = value_in
-        if wanted.source == "element":
-            find = children_in
         inside = getattr(cls, "__xml_tag__", xml_name(name))
 
-        def get(component: Any, stanza: Stanza, captured: Mapping[str, Any]) -> Any:
+        def elements(component: Any, stanza: Stanza, captured: Mapping[str, Any]) -> Any:
             payload = stanza.payload
-            return None if payload is None else find(payload, inside)
+            return None if payload is None else children_in(payload, inside)
 
-        return Origin(get, wanted)
+        def value(component: Any, stanza: Stanza, captured: Mapping[str, Any]) -> Any:
+            payload = payload_of(stanza)
+            return None if payload is None else value_in(payload, inside)
+
+        return Origin(elements if wanted.source == "element" else value, wanted)
 
     # -- annotations ------------------------------------------------------------------------------
 

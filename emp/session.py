@@ -24,6 +24,7 @@ from emp.errors import JIDError, RemoteProtocolError, ServiceUnavailable, Stanza
 from emp.iq import PendingIqs
 from emp.jid import JID
 from emp.stanza import Iq, Presence, Stanza
+from emp.view import payload_of, tree_of
 from emp.xep import carbons, csi, disco
 from emp.xep.caps import Capabilities
 from emp.xep.roster import FEATURE as VERSIONS
@@ -189,7 +190,7 @@ class ClientSession:
             return ROUTE
         # All children: what stands first is for the sender to choose.
         id = None
-        for child in stanza.tree:
+        for child in tree_of(stanza):
             tag = child.tag
             if tag in carbons.WRAPPERS:
                 return self._carbon(stanza)
@@ -228,10 +229,11 @@ class ClientSession:
         if stanza.from_text is not None and not self._is_own(stanza):
             self._refuse("spoofed_pushes", stanza)
             return Verdict(False, tuple(refusal(stanza, ServiceUnavailable())))
-        assert stanza.payload is not None
+        payload = payload_of(stanza)
+        assert payload is not None
         assert isinstance(stanza, Iq)
         try:
-            self._roster.pushed(stanza.payload)
+            self._roster.pushed(payload)
         except StanzaError as error:
             return Verdict(False, tuple(refusal(stanza, error)))
         return Verdict(False, (stanza.result(),))
@@ -249,7 +251,7 @@ class ClientSession:
 
     def _roster_answered(self, answer: Iq) -> None:
         if answer.type == "result":
-            self._roster.fetched(answer.tree.find(ROSTER))
+            self._roster.fetched(tree_of(answer).find(ROSTER))
         else:
             _log.warning("%s: no roster: %s", self._own, answer.failure)
 

@@ -85,8 +85,6 @@ class Message(Stanza):
         In a chat room ("groupchat") it goes to the room, not to the occupant (XEP-0045 §7.4).
         LocalProtocolError to a message of type "error": that would be a loop.
         """
-        if self._shared:
-            self._read_again()
         type = self.type
         if type == "error":
             raise LocalProtocolError("a message of type 'error': no reply may answer it")
@@ -111,7 +109,6 @@ class Message(Stanza):
                 f"<body>{body}</body></message>"
             )
             reply._contents = None, None, body
-            reply._shared = False
             reply._id = None
             reply.type = type
             reply.from_text = sender
@@ -229,8 +226,6 @@ class Iq(Stanza):
 
         RFC 6120 §8.2.3 knows one payload at most; several are sent as they are.
         """
-        if self._shared:
-            self._read_again()
         if not self.is_request:
             raise LocalProtocolError(f"iq of type {self.type!r}: no result may answer it")
         inner, contents = render(payloads, self._is_payload)

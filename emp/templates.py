@@ -37,6 +37,7 @@ from emp.errors import EmpError, LocalProtocolError, ViewError
 from emp.escaping import escape
 from emp.lexical import text_of
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.xml import Renderable, as_element, inheriting, serialize
 
 SUFFIX: Final = ".xml"
@@ -86,7 +87,7 @@ def embedded(value: object) -> Markup:
     if value is None:
         return Markup()
     if isinstance(value, Stanza):
-        return _markup(value.tree)
+        return _markup(tree_of(value))
     if isinstance(value, (etree._Element, Renderable)):
         return _markup(as_element(value))
     if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):

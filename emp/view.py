@@ -14,12 +14,17 @@ times as much as a slot. So do its *contents*: payload name, thread and body, wh
 stanzas are ever asked for. Who makes a stanza from text says what they are, and they go with it to
 other processes, so that no tree is made for them.
 
+All of that holds while the framework alone looks into the tree. Who asks for .tree may keep it and
+change it at any time, so from then on the stanza is *open*: the tree is the truth, nothing that was
+read from it is remembered, and whatever is asked is looked up there. The class says which of the
+two a stanza is (_Open), so that those that nobody opens pay nothing for it.
+
 The classes to use are in emp.stanza.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
 from lxml import etree
@@ -56,6 +61,14 @@ CLASSES: Final[dict[Any, type[Stanza]]] = {}
 _ATTRIBUTES: Final = {"type": "type", "id": "id", "from_text": "from", "to_text": "to"}
 
 
+def _live(attribute: str) -> Any:
+    """A property that is an attribute of the tree."""
+    return property(
+        lambda self: self._tree.get(attribute),
+        lambda self, value: _set_attribute(self._tree, attribute, value),
+    )
+
+
 class Slots:
     """The slots of every stanza, and nothing that makes storing into them slow.
 
@@ -65,12 +78,11 @@ class Slots:
     plain slot costs a quarter of what a property would.
     """
 
-    __slots__ = ("_contents", "_id", "_shared", "_text", "_tree", "from_text", "to_text", "type")
+    __slots__ = ("_contents", "_id", "_text", "_tree", "from_text", "to_text", "type")
 
     _tree: Element | None  # None: not parsed yet
     _text: str | None  # None: not serialised yet, or changed since
     _contents: Contents | None  # None: not looked at yet, or changed since
-    _shared: bool  # somebody else may change the tree at any time: remember nothing
     _id: str | object | None  # UNREAD until asked for: that of most messages never is
     type: str
     from_text: str | None
@@ -95,6 +107,16 @@ class Stanza(Slots):
 
     kind: ClassVar[Kind]
     _default_type: ClassVar[str] = ""
+    _open: ClassVar[type]  # what it becomes when somebody asks for its tree
+
+    def __init_subclass__(cls) -> None:
+        if not issubclass(cls, _Open):
+            names = {
+                "__slots__": (),
+                "__class__": property(lambda self: cls),
+                "__doc__": cls.__doc__,
+            }
+            cls._open = type(cls.__name__, (_Open, cls), names)
 
     # -- making -----------------------------------------------------------------------------------
 
@@ -103,24 +125,13 @@ class Stanza(Slots):
 
     @staticmethod
     def from_element(element: Element) -> Stanza:
-        """The stanza that the element is; the element belongs to it from then on.
+        """The stanza that the element is; the element is its tree from then on.
 
         LocalProtocolError if it is not a message, presence or iq in jabber:client.
         """
-        cls = CLASSES.get(element.tag)
-        if cls is None:
-            raise LocalProtocolError(f"not a stanza: {element.tag!r:.200}")
-        get = element.get
-        self = _new(Slots)
-        self._tree = element
-        self._text = self._contents = None
-        self._shared = False
-        self._id = UNREAD
-        self.type = get("type") or cls._default_type
-        self.from_text = get("from")
-        self.to_text = get("to")
-        self.__class__ = cls
-        return self  # type: ignore[return-value]  # it is one by now; cast() is a call
+        stanza = of_element(element)
+        _ = stanza.tree  # the caller has it too
+        return stanza
 
     @staticmethod
     def parse(wire: bytes) -> Stanza:
@@ -130,7 +141,7 @@ class Stanza(Slots):
         """
         wire = wire.strip()
         element, fits = parse_any(wire)
-        stanza = Stanza.from_element(element)
+        stanza = of_element(element)
         if fits:
             _force(stanza, "_text", wire.decode())
         return stanza
@@ -139,23 +150,18 @@ class Stanza(Slots):
 
     @property
     def tree(self) -> Element:
-        """The element, for reading: who changes it must take .xml instead."""
-        tree = self._tree
-        if tree is None:
-            tree = parse_neutral(cast(str, self._text).encode())
-            _force(self, "_tree", tree)
+        """The element, to look into and to change: what you do to it is done to the stanza, and is
+        sent. lxml's rules hold: an element has one place, so to append what stands in another
+        stanza takes it out of that one (copy.copy() it first)."""
+        tree = self._changeable()
+        _force(self, "_id", UNREAD)
+        _force(self, "__class__", self._open)
         return tree
 
     @property
     def xml(self) -> Element:
-        """The element, for changing: from now on nothing that was read from it is remembered.
-
-        An attribute of the top element that you change there shows in type, from_text and to_text
-        after the next call of a method; from_, to and id show it at once.
-        """
-        tree = self._changeable()
-        _force(self, "_shared", True)
-        return tree
+        """The same as tree, under the name that it had before."""
+        return self.tree
 
     def to_bytes(self) -> bytes:
         """The wire bytes: UTF-8, one element, without xmlns="jabber:client".
@@ -167,26 +173,15 @@ class Stanza(Slots):
     def _written(self) -> str:
         """The wire text of a stanza that has none yet."""
         text = serialize(cast(Element, self._tree))
-        if self._shared:
-            self._read_again()
-        else:
-            _force(self, "_text", text)
+        _force(self, "_text", text)
         return text
 
     def _changeable(self) -> Element:
         """The tree, about to be changed."""
-        tree = self.tree
+        tree = tree_of(self)
         _force(self, "_text", None)
         _force(self, "_contents", None)
         return tree
-
-    def _read_again(self) -> None:
-        """The envelope as it is in a tree that others may have changed."""
-        get = self.tree.get
-        _force(self, "type", get("type") or self._default_type)
-        _force(self, "_id", get("id"))
-        _force(self, "from_text", get("from"))
-        _force(self, "to_text", get("to"))
 
     # -- envelope ---------------------------------------------------------------------------------
 
@@ -204,8 +199,8 @@ class Stanza(Slots):
     @property
     def id(self) -> str | None:
         """As on the wire, None where absent. Assignable."""
-        if self._id is UNREAD or self._shared:
-            _force(self, "_id", self.tree.get("id"))
+        if self._id is UNREAD:
+            _force(self, "_id", tree_of(self).get("id"))
         return cast(str | None, self._id)
 
     @id.setter
@@ -215,8 +210,6 @@ class Stanza(Slots):
     @property
     def from_(self) -> JID | None:
         """The sender. JIDError if it is no JID. Assign JID, str or None."""
-        if self._shared:
-            self._read_again()
         return None if self.from_text is None else JID.parse(self.from_text)
 
     @from_.setter
@@ -226,8 +219,6 @@ class Stanza(Slots):
     @property
     def to(self) -> JID | None:
         """The receiver. JIDError if it is no JID. Assign JID, str or None."""
-        if self._shared:
-            self._read_again()
         return None if self.to_text is None else JID.parse(self.to_text)
 
     @to.setter
@@ -237,7 +228,7 @@ class Stanza(Slots):
     @property
     def lang(self) -> str | None:
         """xml:lang of the stanza itself. Assignable."""
-        return self.tree.get(LANG)
+        return tree_of(self).get(LANG)
 
     @lang.setter
     def lang(self, value: str | None) -> None:
@@ -260,11 +251,10 @@ class Stanza(Slots):
 
     @property
     def payload(self) -> Element | None:
-        """The first child of an iq; of others, the first child that is not in jabber:client."""
-        for child in self.tree:
-            if self._is_payload(child.tag):
-                return child
-        return None
+        """The first child of an iq; of others, the first child that is not in jabber:client. A part
+        of the tree, to be changed like it."""
+        _ = self.tree
+        return payload_of(self)
 
     @property
     def payload_name(self) -> str | None:
@@ -277,24 +267,13 @@ class Stanza(Slots):
 
     def _look(self) -> Contents:
         """All contents in one pass over the children: router, action and reply need them."""
-        tree = self.tree
-        name = thread = body = None
-        for child in tree:
-            tag = child.tag
-            if tag == BODY and body is None:
-                body = text_of(tree, BODY)
-            elif tag == THREAD and thread is None:
-                thread = child.text or ""
-            if name is None and self._is_payload(tag):
-                name = tag
-        contents = name, thread, body
-        if not self._shared:
-            _force(self, "_contents", contents)
+        contents = _contents_of(tree_of(self), self._is_payload)
+        _force(self, "_contents", contents)
         return contents
 
     def _child_text(self, name: str) -> str | None:
         """Text of the child in jabber:client; that without xml:lang first (RFC 6121 §5.2.3)."""
-        return text_of(self.tree, _CLIENT_PREFIX + name)
+        return text_of(tree_of(self), _CLIENT_PREFIX + name)
 
     def _set_child_text(self, name: str, value: str | None) -> None:
         """One child with the text in place of all of that name; None: no such child."""
@@ -321,23 +300,19 @@ class Stanza(Slots):
 
         LocalProtocolError where no answer is allowed: to an error, to the result of an iq.
         """
-        if self._shared:
-            self._read_again()
         if self.type == "error" or (self.kind == "iq" and self.type == "result"):
             raise LocalProtocolError(f"{self.kind} of type {self.type!r}: no error may answer it")
         inner, contents = render((error,), self._is_payload)
         return built(
-            type(self), "error", self.id, self.to_text, self.from_text, inner, contents, None
+            self.__class__, "error", self.id, self.to_text, self.from_text, inner, contents, None
         )
 
     @property
     def failure(self) -> StanzaError | None:
         """The error that a stanza of type "error" carries; None for all others."""
-        if self._shared:
-            self._read_again()
         if self.type != "error":
             return None
-        found = self.tree.find(_ERROR)
+        found = tree_of(self).find(_ERROR)
         # §8.3.1 demands the element; a peer that forgot it reports an error all the same.
         return StanzaError.from_xml(etree.Element(_ERROR) if found is None else found)
 
@@ -352,8 +327,85 @@ class Stanza(Slots):
         text = self._text or self._written()
         contents = self._contents or self._look()  # cheap here, a parse there
         return _restore, (
-            type(self), text, contents, self.type, self.id, self.from_text, self.to_text
+            self.__class__, text, contents, self.type, self.id, self.from_text, self.to_text
         )  # fmt: skip
+
+
+class _Open:
+    """Mixed into the class of a stanza that is open: what is asked is read from the tree.
+
+    __class__ still says Message, Presence or Iq, and pickles, copies and columns go by that.
+    """
+
+    __slots__ = ()
+
+    kind: Kind
+    _default_type: str
+    _tree: Element
+    _is_payload: Callable[[Any], bool]
+
+    __setattr__ = object.__setattr__  # the properties do it
+
+    @property
+    def type(self) -> str:
+        return self._tree.get("type") or self._default_type
+
+    @type.setter
+    def type(self, value: str) -> None:
+        _set_attribute(self._tree, "type", None if value == self._default_type else value or None)
+
+    id = _live("id")
+    from_text = _live("from")
+    to_text = _live("to")
+
+    @property
+    def tree(self) -> Element:
+        return self._tree
+
+    def _changeable(self) -> Element:
+        return self._tree
+
+    def _written(self) -> str:
+        tree = self._tree
+        if tree.tag != f"{_CLIENT_PREFIX}{self.kind}":
+            raise LocalProtocolError(
+                f"the tree of a {self.kind} has become {tree.tag!r:.80}: make a new stanza instead"
+            )
+        return serialize(tree)
+
+    def _look(self) -> Contents:
+        return _contents_of(self._tree, self._is_payload)
+
+
+def tree_of(stanza: Stanza) -> Element:
+    """The tree, for us who look and change nothing: the stanza stays as it is. Applications take
+    .tree, which opens it."""
+    tree = stanza._tree
+    if tree is None:
+        tree = parse_neutral(cast(str, stanza._text).encode())
+        _force(stanza, "_tree", tree)
+    return tree
+
+
+def payload_of(stanza: Stanza) -> Element | None:
+    """The payload, as tree_of()."""
+    for child in tree_of(stanza):
+        if stanza._is_payload(child.tag):
+            return child
+    return None
+
+
+def _contents_of(tree: Element, is_payload: Callable[[Any], bool]) -> Contents:
+    name = thread = body = None
+    for child in tree:
+        tag = child.tag
+        if tag == BODY and body is None:
+            body = text_of(tree, BODY)
+        elif tag == THREAD and thread is None:
+            thread = child.text or ""
+        if name is None and is_payload(tag):
+            name = tag
+    return name, thread, body
 
 
 def wire_texts(stanzas: Iterable[Stanza]) -> list[str]:
@@ -380,6 +432,23 @@ def _set_attribute(tree: Element, name: str, value: str | None) -> None:
         tree.set(name, value)
     except ValueError as error:
         raise LocalProtocolError(str(error)) from error
+
+
+def of_element(element: Element) -> Stanza:
+    """As Stanza.from_element, for who keeps the element to himself no longer."""
+    cls = CLASSES.get(element.tag)
+    if cls is None:
+        raise LocalProtocolError(f"not a stanza: {element.tag!r:.200}")
+    get = element.get
+    self = _new(Slots)
+    self._tree = element
+    self._text = self._contents = None
+    self._id = UNREAD
+    self.type = get("type") or cls._default_type
+    self.from_text = get("from")
+    self.to_text = get("to")
+    self.__class__ = cls
+    return self  # type: ignore[return-value]  # it is one by now; cast() is a call
 
 
 def built(
@@ -411,7 +480,6 @@ def _restore(
     self._tree = None
     self._text = text
     self._contents = contents
-    self._shared = False
     self._id = id
     self.type = type
     self.from_text = from_text

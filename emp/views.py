@@ -20,7 +20,7 @@ from lxml import etree
 from emp import ns
 from emp.errors import RemoteProtocolError, StanzaError, ViewError
 from emp.stanza import Stanza
-from emp.view import CLASSES
+from emp.view import CLASSES, of_element
 from emp.xml import Element, parse
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _contents(output: str) -> list[Element | Stanza]:
         stray += child.tail or ""
         child.tail = None
         top.remove(child)
-        found.append(Stanza.from_element(child) if child.tag in CLASSES else child)
+        found.append(of_element(child) if child.tag in CLASSES else child)
     if stray.strip():
         raise RemoteProtocolError("not-well-formed", f"text outside of an element: {stray!r:.80}")
     return found

@@ -13,6 +13,7 @@ from emp import ns
 from emp.errors import ServiceUnavailable
 from emp.jid import JID
 from emp.stanza import Message, Stanza, make_id
+from emp.view import tree_of
 from emp.xep import carbons
 from emp.xep.delay import DELAY, Delay
 from emp.xep.stanza_id import remove, stanza_id
@@ -37,7 +38,7 @@ def received(hub: Hub, account: Account | None, stanza: Stanza, to: JID) -> None
         return
     remove(stanza, account.jid)  # XEP-0359 §5, rule 2
     if stanza.type in _SPOKEN:
-        stanza.xml.append(stanza_id(make_id(), account.jid))
+        stanza.tree.append(stanza_id(make_id(), account.jid))
     receivers = _deliver(hub, account, stanza, to)
     if receivers:
         _copies(account, stanza, "received", receivers)
@@ -49,7 +50,7 @@ def returned(hub: Hub, account: Account, stanza: Stanza, to: JID) -> None:
     It keeps its id, so that who has got it after all can tell. Its copies were made before, and the
     copies that did not arrive are not for anybody else.
     """
-    if carbons.WRAPPERS.isdisjoint(child.tag for child in stanza.tree):
+    if carbons.WRAPPERS.isdisjoint(child.tag for child in tree_of(stanza)):
         _deliver(hub, account, stanza, to)
 
 
@@ -92,14 +93,14 @@ def _copies(account: Account, stanza: Stanza, direction: str, without: list[Reso
     if not others or not _is_copied(stanza, direction):
         return
     for resource in others:
-        forwarded = E.forwarded(copy(stanza.tree), xmlns=ns.FORWARD)
+        forwarded = E.forwarded(copy(tree_of(stanza)), xmlns=ns.FORWARD)
         wrapper = E(direction, forwarded, xmlns=ns.CARBONS)
         resource.deliver(Message(resource.jid, None, wrapper, type=stanza.type, from_=account.jid))
 
 
 def _is_copied(stanza: Stanza, direction: str) -> bool:
     """XEP-0280 §6.1 and §9."""
-    names = {child.tag for child in stanza.tree}
+    names = {child.tag for child in tree_of(stanza)}
     if stanza.type not in _SPOKEN or names & {carbons.PRIVATE, carbons.NO_COPY}:
         return False
     if direction == "received" and _ROOM in names and stanza.from_ and stanza.from_.resource:
@@ -113,7 +114,7 @@ def _is_copied(stanza: Stanza, direction: str) -> bool:
 
 def _keep(account: Account, stanza: Stanza, to: JID) -> bool:
     """XEP-0160 §3: whether the message waits for the receiver now."""
-    names = {child.tag for child in stanza.tree}
+    names = {child.tag for child in tree_of(stanza)}
     if (
         stanza.type not in _SPOKEN
         or (stanza.type == "normal" and not to.is_bare)
@@ -125,7 +126,7 @@ def _keep(account: Account, stanza: Stanza, to: JID) -> bool:
     twin = Stanza.parse(stanza.to_bytes())
     if DELAY not in names:
         domain = JID(None, account.jid.domain)
-        twin.xml.append(Delay(datetime.now(UTC), domain, "Offline Storage").to_xml())
+        twin.tree.append(Delay(datetime.now(UTC), domain, "Offline Storage").to_xml())
     account.offline.append(twin)
     return True
 

@@ -21,6 +21,7 @@ from emp.routing.templates import TemplateCapture, is_template, read_template
 from emp.routing.tokens import tokenize
 from emp.routing.trails import NotUnderstood
 from emp.routing.xpath import Expression, Reading
+from emp.view import tree_of
 from emp.xml import Element
 
 _KINDS: Final = tuple(TYPES)
@@ -207,7 +208,9 @@ def _of_prefix(reading: Reading, analysis: Analysis) -> list[Condition]:
     conditions = [finding.condition for finding in analysis.findings]
     if not analysis.exact:
         expression = Expression(reading)
-        conditions.append(Condition(reading.relative, lambda stanza: expression.holds(stanza.tree)))
+        conditions.append(
+            Condition(reading.relative, lambda stanza: expression.holds(tree_of(stanza)))
+        )
     return conditions
 
 

@@ -26,6 +26,7 @@ from emp.routing.steps import Then, any_text, meets, only_if, reached, to_any, t
 from emp.routing.syntax import Binary, Call, Literal, NameTest, Node, Path, Step
 from emp.routing.trails import Hop, NotUnderstood, Trail, trail
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.wire import BODY
 from emp.xml import Element
 
@@ -231,7 +232,7 @@ def _text_of_child(tag: str) -> Text:
         seen = glance(stanza)
         if seen is not False:
             return seen or "" if is_body else ""
-        for child in stanza.tree:
+        for child in tree_of(stanza):
             if child.tag == tag:
                 return string_value(child)
         return ""
@@ -278,17 +279,17 @@ def _from_stanza(found: Trail, accept: Callable[[str], Any], then: Then) -> Then
     """From the stanza itself; without its tree where a glance is enough."""
     first = found.hops[0] if found.hops else None
     if first is None or first.axis != "child" or first.tag is None:
-        return lambda stanza: then(stanza.tree)
+        return lambda stanza: then(tree_of(stanza))
     if first.tag != BODY:
         # Where all children are known, this is none of them.
-        return lambda stanza: then(stanza.tree) if glance(stanza) is False else None
+        return lambda stanza: then(tree_of(stanza)) if glance(stanza) is False else None
     if len(found.hops) > 1 or first.predicates or found.attribute is not None:
-        return lambda stanza: then(stanza.tree)
+        return lambda stanza: then(tree_of(stanza))
 
     def of_body(stanza: Stanza) -> Any:
         seen = glance(stanza)
         if seen is False:
-            return then(stanza.tree)
+            return then(tree_of(stanza))
         return None if seen is None or (found.texts and not seen) else accept(seen)
 
     return of_body

@@ -24,6 +24,7 @@ from emp.routing.rules import Captured, Match, Route, Rule
 from emp.routing.suggest import suggest
 from emp.routing.table import RouteTable, addresses
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.xml import serialize
 
 # Routes of a table that are all shown. Of larger tables only those that the index lets pass.
@@ -169,7 +170,7 @@ def _evaluated(rule: Rule, stanza: Stanza, captures: dict[str, Captured]) -> Ite
     expression, guard = rule.expression, rule.guard
     steps: list[tuple[str, str, Callable[[], object]]] = []
     if expression is not None:
-        steps.append(("XPath", expression.text, lambda: expression.holds(stanza.tree)))
+        steps.append(("XPath", expression.text, lambda: expression.holds(tree_of(stanza))))
     if guard is not None:
         steps.append(("guard", str(rule.route.guard), lambda: guard(stanza)))
     for what, question, ask in steps:

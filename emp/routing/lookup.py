@@ -11,7 +11,7 @@ from emp.routing.glance import glance
 from emp.routing.keys import ANYWHERE, Fact, Source, string_value
 from emp.routing.literals import fold
 from emp.stanza import Stanza
-from emp.view import CLASSES
+from emp.view import CLASSES, tree_of
 from emp.wire import BODY
 from emp.xml import Element
 
@@ -201,7 +201,7 @@ class Walk:
         found: Found = {}
         seen = glance(stanza) if self._glances else False
         if seen is False:
-            self._find_in(stanza.tree, found)
+            self._find_in(tree_of(stanza), found)
         elif seen is not None:
             for place in self._of_body:
                 place.visit_text(seen, found)

@@ -6,11 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from lxml import etree
+
+from emp.names import twin
 from emp.routing.conditions import Condition
 from emp.routing.guards import Guard
 from emp.routing.keys import Key
 from emp.routing.xpath import Expression
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.xml import Element
 
 Captured: TypeAlias = str | float | bool | Element | list[str | Element] | None
@@ -109,7 +113,10 @@ def captured(value: Any) -> Captured:
 
 
 def _node(node: Any) -> str | Element:
-    """A node of a result. Namespace nodes come as (prefix, URI): their value is the URI."""
+    """A node of a result. Namespace nodes come as (prefix, URI): their value is the URI. An element
+    is a copy, which is what comes out of another process as well."""
+    if isinstance(node, etree._Element):
+        return twin(node)
     result: str | Element = node[1] if isinstance(node, tuple) else node
     return result
 
@@ -123,4 +130,4 @@ class XPathCapture:
 
     def evaluate(self, stanza: Stanza) -> Captured:
         """See captured(). Raises etree.XPathError where XPath finds a fault only now."""
-        return captured(self.value(stanza.tree))
+        return captured(self.value(tree_of(stanza)))

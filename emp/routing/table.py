@@ -17,6 +17,7 @@ from emp.routing.functions import full
 from emp.routing.index import branches, in_order
 from emp.routing.rules import Capture, Captured, Match, Route, Rule, captured
 from emp.stanza import Stanza
+from emp.view import tree_of
 
 __all__ = ["Capture", "Captured", "Match", "Route", "RouteTable", "Rule", "captured"]
 
@@ -106,7 +107,7 @@ class RouteTable:
 
     def _decide(self, rule: Rule, stanza: Stanza) -> Match | None:
         """What is left when all checks hold."""
-        if rule.expression is not None and not rule.expression.holds(stanza.tree):
+        if rule.expression is not None and not rule.expression.holds(tree_of(stanza)):
             return None
         if rule.guard is not None:
             try:

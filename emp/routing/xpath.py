@@ -28,6 +28,7 @@ from emp.routing.parser import parse
 from emp.routing.syntax import quote as quote
 from emp.routing.tokens import Kind, Token, closing, end_of, tokenize
 from emp.stanza import Iq, Message, Presence, Stanza
+from emp.view import tree_of
 from emp.xml import Element
 
 # Prefix of jabber:client in the text that lxml gets. Users cannot declare it.
@@ -114,7 +115,7 @@ class Expression:
     def _try(self) -> None:
         try:
             for sample in _SAMPLES:
-                self.evaluate(sample.tree)
+                self.evaluate(tree_of(sample))
         except etree.XPathError as error:
             raise RouteError(f"bad XPath {self.text!r}: {str(error).lower()}") from None
 

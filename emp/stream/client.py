@@ -16,6 +16,7 @@ from emp.stream.header import StreamHeader
 from emp.stream.limits import violation
 from emp.stream.management import Management
 from emp.stream.state import Done, Phase
+from emp.view import of_element
 from emp.xml import Element, escape
 
 # Stanzas to our resource that may arrive before the legacy session has its answer. There is one
@@ -94,7 +95,7 @@ class ClientStream(Stream):
         """Keeps a stanza until the stream is ready."""
         if len(self.early) >= EARLY_STANZAS:
             raise violation("early_stanzas", "stanzas before the session")
-        self.early.append(Stanza.from_element(element))
+        self.early.append(of_element(element))
 
     # -- role --------------------------------------------------------------------------------
 

@@ -33,10 +33,10 @@ from emp.stream.limits import Limits, PeerLimits
 from emp.stream.management import Management
 from emp.stream.parser import Received
 from emp.stream.state import Done, Phase, Signal, move
-from emp.view import CLASSES, wire_texts
+from emp.view import CLASSES, of_element, wire_texts
 from emp.xml import Element
 
-_from_element = Stanza.from_element
+_from_element = of_element
 _STANZAS = frozenset(CLASSES.values())
 
 

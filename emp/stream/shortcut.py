@@ -143,7 +143,6 @@ def sort(piece: bytes) -> list[Run]:
             self._contents = None, None, body
         self._tree = None
         self._text = whole
-        self._shared = False
         self._id = id or None
         self.from_text = sender or None
         self.to_text = receiver or None

@@ -9,6 +9,7 @@ from typing import Final
 
 from emp import ns
 from emp.stanza import Stanza
+from emp.view import payload_of
 from emp.xep import disco
 from emp.xml import Element, build
 
@@ -43,7 +44,7 @@ class Capabilities:
 
     def answer(self, request: Stanza) -> disco.Info | None:
         """The payload of the answer, if the request is the question for our hash (§6.2)."""
-        query = request.payload
+        query = payload_of(request)
         if query is None or query.tag != disco.INFO or query.get("node") != self._node:
             return None
         return self._info

@@ -9,6 +9,7 @@ from typing import Final, Literal, cast
 from emp import ns
 from emp.errors import JIDError, RemoteProtocolError
 from emp.stanza import Iq, Message, Stanza
+from emp.view import of_element, tree_of
 from emp.xep.delay import Delay, first_delay
 from emp.xml import Element, build
 
@@ -57,7 +58,7 @@ def unwrap(stanza: Stanza) -> Carbon:
     RemoteProtocolError for anything else: wrappers from strangers above all (§11, CVE-2017-5589),
     whose contents nobody has vouched for. Sessions let none of those through; this looks again.
     """
-    wrapper = next(stanza.tree.iterchildren(*WRAPPERS), None)
+    wrapper = next(tree_of(stanza).iterchildren(*WRAPPERS), None)
     if wrapper is None or stanza.kind != "message" or stanza.type == "error":
         raise RemoteProtocolError("bad-format", "not a carbon copy")
     if not _from_own_account(stanza):
@@ -68,7 +69,7 @@ def unwrap(stanza: Stanza) -> Carbon:
         raise RemoteProtocolError("bad-format", "a carbon copy without message")
     twin = copy(inner)  # free of the wrapper, which would stay alive with it
     twin.tail = None
-    message = cast(Message, Stanza.from_element(twin))
+    message = cast(Message, of_element(twin))
     direction: Literal["received", "sent"] = "received" if wrapper.tag == RECEIVED else "sent"
     return Carbon(direction, message, first_delay(forwarded))
 

@@ -10,6 +10,7 @@ from emp import ns
 from emp.errors import JIDError
 from emp.jid import JID
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.xep.timestamps import format_datetime, parse_datetime
 from emp.xml import Element, build
 
@@ -35,7 +36,7 @@ class Delay:
 
 def delay_of(stanza: Stanza) -> Delay | None:
     """The first delay of the stanza that can be understood, else None."""
-    return first_delay(stanza.tree)
+    return first_delay(tree_of(stanza))
 
 
 def first_delay(parent: Element) -> Delay | None:

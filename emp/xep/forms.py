@@ -11,6 +11,7 @@ from emp.errors import BadRequest, JIDError, LocalProtocolError
 from emp.jid import JID
 from emp.lexical import quoted, text_of
 from emp.stanza import Iq, Stanza
+from emp.view import payload_of, tree_of
 from emp.xml import Element, build
 
 FormType: TypeAlias = Literal["form", "submit", "cancel", "result"]
@@ -207,9 +208,9 @@ def form_of(stanza: Stanza) -> Form | None:
 
     None without one, BadRequest as Form.from_xml().
     """
-    parent: Element | None = stanza.tree
+    parent: Element | None = tree_of(stanza)
     if isinstance(stanza, Iq):
-        parent = stanza.payload
+        parent = payload_of(stanza)
         if parent is not None and parent.tag == FORM:
             return Form.from_xml(parent)
     found = None if parent is None else parent.find(FORM)

@@ -8,6 +8,7 @@ from emp import ns
 from emp.errors import JIDError
 from emp.jid import JID
 from emp.stanza import Stanza
+from emp.view import tree_of
 from emp.xml import Element, build
 
 STANZA_ID: Final = f"{{{ns.STANZA_ID}}}stanza-id"
@@ -25,7 +26,7 @@ def stanza_id_of(stanza: Stanza, by: JID) -> str | None:
     Trust it only for a `by` that removes what others wrote in its name (XEP-0359 §7): our own
     account or a room whose server announces urn:xmpp:sid:0.
     """
-    for child in stanza.tree.iterchildren(STANZA_ID):
+    for child in tree_of(stanza).iterchildren(STANZA_ID):
         if id := given_by(child, by):
             return id
     return None
@@ -38,15 +39,15 @@ def given_by(element: Element, by: JID) -> str | None:
 
 def origin_id_of(stanza: Stanza) -> str | None:
     """The id that the sender itself gave, None without one. Anyone may write anything here."""
-    found = stanza.tree.find(ORIGIN_ID)
+    found = tree_of(stanza).find(ORIGIN_ID)
     return None if found is None else found.get("id") or None
 
 
 def remove(stanza: Stanza, by: JID) -> None:
     """Take out what others wrote in the name of `by` (XEP-0359 §5, rule 2)."""
-    for child in stanza.tree.findall(STANZA_ID):
+    for child in tree_of(stanza).findall(STANZA_ID):
         if _is(child.get("by"), by):
-            stanza.xml.remove(child)
+            stanza.tree.remove(child)
 
 
 def _is(text: str | None, jid: JID) -> bool:

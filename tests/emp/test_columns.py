@@ -30,7 +30,7 @@ parsed = stanzas.map(lambda stanza: Stanza.parse(stanza.to_bytes()))
 
 def seen(stanza: Stanza) -> tuple[object, ...]:
     text = (stanza.body, stanza.thread) if isinstance(stanza, Message) else ()
-    envelope = (type(stanza), stanza.type, stanza.id, stanza.from_text, stanza.to_text)
+    envelope = (stanza.__class__, stanza.type, stanza.id, stanza.from_text, stanza.to_text)
     return (*envelope, stanza.payload_name, stanza.to_bytes(), *text)
 
 

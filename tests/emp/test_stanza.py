@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from emp import ns
+from emp.columns import pack, unpack
 from emp.errors import (
     BadRequest,
     ItemNotFound,
@@ -25,7 +27,8 @@ from emp.errors import (
 )
 from emp.jid import JID
 from emp.stanza import Iq, Message, Presence, Stanza, make_id
-from emp.view import wire_texts
+from emp.view import payload_of, tree_of, wire_texts
+from emp.wire import LANG
 from emp.xml import E, parse
 from tests.emp.strategies import canonical, forbidden_texts, stanza_trees, texts
 
@@ -55,7 +58,7 @@ def in_stream(wire: bytes, namespace: str = ns.CLIENT) -> etree._Element:
 
 def envelope(stanza: Stanza) -> tuple[object, ...]:
     return (
-        type(stanza),
+        stanza.__class__,
         stanza.kind,
         stanza.type,
         stanza.id,
@@ -395,7 +398,7 @@ def test_changes_of_the_tree_show() -> None:
     stanza = message()
     before = stanza.to_bytes()
     assert stanza.payload_name is None
-    tree = stanza.xml
+    tree = stanza.tree
     tree.set("to", "x@y")
     tree.set("id", "9")
     tree.append(E.x(xmlns="urn:x"))
@@ -408,15 +411,233 @@ def test_changes_of_the_tree_show() -> None:
         b'<message from="a@b/c" to="x@y" id="9"><body>hi</body><x xmlns="urn:x"/></message>'
     )
     tree.set("to", "later@y")  # the caller still holds it
-    assert b"later@y" in stanza.to_bytes()
     assert stanza.to_text == "later@y"
+    assert b"later@y" in stanza.to_bytes()
     tree.set("from", "last@y")
     assert stanza.reply("x").to_text == "last@y"
     tree.set("type", "error")
+    assert stanza.type == "error"
     assert isinstance(stanza.failure, UndefinedCondition)
     with pytest.raises(LocalProtocolError):
         stanza.error(BadRequest())
     assert pickle.loads(pickle.dumps(stanza)).type == "error"
+    assert stanza.xml is stanza.tree is tree
+
+
+def element(name: str = "x") -> etree._Element:
+    return E(name, E.y("deep"), xmlns="urn:x")
+
+
+LOOKS: dict[str, Callable[[Stanza], object]] = {
+    "to_bytes": lambda stanza: stanza.to_bytes(),
+    "wire_texts": lambda stanza: wire_texts([stanza]),
+    "type": lambda stanza: stanza.type,
+    "id": lambda stanza: stanza.id,
+    "to": lambda stanza: stanza.to,
+    "lang": lambda stanza: stanza.lang,
+    "payload_name": lambda stanza: stanza.payload_name,
+    "tree": lambda stanza: stanza.tree,
+    "payload": lambda stanza: stanza.payload,
+    "pickle": lambda stanza: pickle.dumps(stanza),
+    "pack": lambda stanza: pack([stanza]),
+    "mentions": lambda stanza: stanza.mentions("urn:x"),
+    "nothing": lambda stanza: None,
+}
+"""What somebody may have asked before a change and after it."""
+
+
+def _remove(stanza: Stanza) -> None:
+    for child in list(stanza.tree):
+        stanza.tree.remove(child)
+
+
+def _in_payload(stanza: Stanza) -> None:
+    if stanza.payload is not None:
+        etree.SubElement(stanza.payload, "{urn:x}more").text = "more"
+        stanza.payload.set("changed", "true")
+
+
+def _body(stanza: Stanza) -> None:
+    for body in stanza.tree.findall("{jabber:client}body"):
+        body.text = "another body"
+
+
+def _texts(stanza: Stanza) -> None:
+    if isinstance(stanza, Message):
+        stanza.body, stanza.subject, stanza.thread = "b<", "s", "t"
+    elif isinstance(stanza, Presence):
+        stanza.show, stanza.status, stanza.priority = "xa", "s", 3
+
+
+CHANGES: dict[str, Callable[[Stanza], object]] = {
+    "append": lambda stanza: stanza.tree.append(element()),
+    "insert": lambda stanza: stanza.tree.insert(0, element("first")),
+    "remove": _remove,
+    "deep": _in_payload,
+    "body": _body,
+    "texts": _texts,
+    "tree's type": lambda stanza: stanza.tree.set("type", "set"),
+    "tree's to": lambda stanza: stanza.tree.set("to", "tree@x"),
+    "tree's from": lambda stanza: stanza.tree.set("from", "tree@x/from"),
+    "tree's id": lambda stanza: stanza.tree.set("id", "of the tree"),
+    "tree's lang": lambda stanza: stanza.tree.set(LANG, "de"),
+    "no attributes": lambda stanza: stanza.tree.attrib.clear(),
+    "type": lambda stanza: setattr(stanza, "type", "get"),
+    "default type": lambda stanza: setattr(stanza, "type", ""),
+    "to": lambda stanza: setattr(stanza, "to", "set@x"),
+    "no to": lambda stanza: setattr(stanza, "to", None),
+    "from_": lambda stanza: setattr(stanza, "from_", JID.parse("set@x/from")),
+    "to_text": lambda stanza: setattr(stanza, "to_text", "text@x"),
+    "id": lambda stanza: setattr(stanza, "id", "set"),
+    "lang": lambda stanza: setattr(stanza, "lang", "fr"),
+}
+
+MADE: dict[str, Callable[[], Stanza]] = {
+    "message": lambda: Message("a@b/c", "hi", element("given"), thread="t"),
+    "presence": lambda: Presence("a@b/c"),
+    "iq": lambda: Iq("set", element(), to="a@b", id="1"),
+    "received": lambda: Stanza.parse(CHAT),
+    "received request": lambda: Stanza.parse(GET),
+    "reply": lambda: message().reply("yes"),
+    "result": lambda: iq().result(element()),
+    "error": lambda: iq().error(ItemNotFound("no")),
+    "element": lambda: Stanza.from_element(
+        parse(CHAT.replace(b" ", b" xmlns='jabber:client' ", 1))
+    ),
+    "another process": lambda: pickle.loads(pickle.dumps(message("<body>x</body><z/>"))),
+    "columns": lambda: unpack(pickle.loads(pickle.dumps(pack([iq()]))))[0],
+    "copy": lambda: copy.copy(message()),
+}
+
+
+def whole(stanza: Stanza) -> tuple[object, ...]:
+    """All that a stanza says of itself."""
+    texts = (stanza.body, stanza.subject, stanza.thread) if isinstance(stanza, Message) else ()
+    name = None if (payload := payload_of(stanza)) is None else payload.tag
+    return (*envelope(stanza), name, stanza.lang, stanza.is_request, repr(stanza), texts)
+
+
+def check(stanza: Stanza) -> None:
+    """Nothing is lost: what it says, what is sent and what others get of it are one."""
+    said, expected = whole(stanza), canonical(tree_of(stanza))
+    sent = Stanza.parse(stanza.to_bytes())
+    assert whole(sent) == said
+    assert canonical(tree_of(sent)) == expected
+    (there,) = unpack(pickle.loads(pickle.dumps(pack([stanza]))))
+    for twin in (there, pickle.loads(pickle.dumps(stanza)), copy.copy(stanza)):
+        assert whole(twin) == said
+        assert canonical(tree_of(twin)) == expected
+        assert twin.to_bytes() == stanza.to_bytes() == wire_texts([stanza])[0].encode()
+
+
+@given(
+    st.sampled_from(sorted(MADE)),
+    st.lists(st.tuples(st.sampled_from(sorted(LOOKS)), st.sampled_from(sorted(CHANGES)))),
+)
+def test_no_change_is_lost(made: str, steps: list[tuple[str, str]]) -> None:
+    stanza = MADE[made]()
+    told = Stanza.parse(stanza.to_bytes())  # its twin, which is written anew after each change
+    for look, change in steps:
+        LOOKS[look](stanza)
+        CHANGES[change](stanza)
+        CHANGES[change](told)
+        told = Stanza.parse(told.to_bytes())
+        check(stanza)
+        assert canonical(tree_of(stanza)) == canonical(tree_of(told))
+        assert isinstance(stanza, told.__class__)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("made", MADE)
+def test_each_change_shows_after_each_look(made: str, look: str, change: str) -> None:
+    stanza = MADE[made]()
+    LOOKS[look](stanza)
+    CHANGES[change](stanza)
+    check(stanza)
+
+
+def test_what_is_kept_of_a_stanza_changes_it() -> None:
+    stanza = Iq("set", E.query(E.item(), xmlns="urn:x"), to="a@b")
+    assert stanza.payload is not None
+    (item,) = stanza.payload
+    sent = stanza.to_bytes()
+    item.set("n", "1")
+    assert b'<item n="1"/>' in stanza.to_bytes() != sent
+
+
+def test_an_element_has_one_place() -> None:
+    one, other = message("<x xmlns='urn:x'/>"), Presence("a@b")
+    assert one.payload is not None
+    other.tree.append(copy.copy(one.payload))
+    assert (one.payload_name, other.payload_name) == ("{urn:x}x", "{urn:x}x")
+    other.tree.append(one.payload)
+    assert one.payload_name is None
+    assert other.to_bytes().count(b"<x ") == 2
+    for stanza in (one, other):
+        check(stanza)
+
+
+def test_a_stanza_in_a_stanza() -> None:
+    inner = message()
+    outer = Message("z@y", None, E.forwarded(inner.tree, xmlns=ns.FORWARD))
+    inner.tree.set("id", "later")
+    check(inner)
+    check(outer)
+    forwarded = outer.tree.find("{*}forwarded/{jabber:client}message")
+    assert forwarded is not None
+    assert forwarded.get("id") is None  # a payload is copied when the stanza is made
+    assert canonical(forwarded) == canonical(tree_of(message()))
+
+
+def test_answers_to_a_changed_stanza() -> None:
+    stanza = iq()
+    stanza.tree.set("from", "x@y/z")
+    stanza.tree.set("id", "8")
+    for answer in (stanza.result(), stanza.error(BadRequest())):
+        assert (answer.to_text, answer.id) == ("x@y/z", "8")
+        check(answer)
+    stanza.tree.set("type", "result")
+    with pytest.raises(LocalProtocolError):
+        stanza.result()
+    chat = message()
+    chat.tree.set("type", "groupchat")
+    assert chat.reply("x").to_text == "a@b"
+
+
+def test_a_tree_that_is_another_kind_is_refused() -> None:
+    stanza = message()
+    stanza.tree.tag = "{jabber:client}iq"
+    for send in (stanza.to_bytes, lambda: pickle.dumps(stanza), lambda: pack([stanza])):
+        with pytest.raises(LocalProtocolError, match="make a new stanza"):
+            send()
+
+
+def test_what_xmpp_does_not_have_is_refused() -> None:
+    stanza = message()
+    stanza.tree.append(etree.Comment("no"))
+    with pytest.raises(LocalProtocolError):
+        stanza.to_bytes()
+
+
+@pytest.mark.parametrize("name", ["type", "id", "to_text", "lang"])
+def test_forbidden_characters_are_refused_in_open_stanzas(name: str) -> None:
+    stanza = message()
+    before = canonical(stanza.tree)
+    with pytest.raises(LocalProtocolError):
+        setattr(stanza, name, "\0")
+    with pytest.raises(AttributeError):
+        stanza.bdoy = "x"  # type: ignore[attr-defined]
+    assert canonical(stanza.tree) == before
+
+
+def test_looking_costs_nothing() -> None:
+    stanza = Stanza.parse(CHAT)
+    (text,) = wire_texts([stanza])
+    assert payload_of(stanza) is None
+    assert tree_of(stanza).tag == "{jabber:client}message"
+    assert (stanza.lang, stanza.mentions("urn:x")) == (None, True)
+    assert wire_texts([stanza])[0] is text
 
 
 # -- answers --------------------------------------------------------------------------------------
@@ -526,7 +747,7 @@ ERROR = (
 )
 def test_error(stanza: Stanza, start: str, end: str) -> None:
     answer = stanza.error(ItemNotFound("no <tweet>", type="wait"))
-    assert type(answer) is type(stanza)
+    assert answer.__class__ is stanza.__class__
     assert answer.to_bytes() == f"{start}{ERROR}{end}".encode()
     assert envelope(answer) == envelope(Stanza.parse(answer.to_bytes()))
     failure = answer.failure
@@ -602,8 +823,8 @@ def test_any_tree_survives_the_wire(tree: etree._Element, tail: str | None) -> N
     assert canonical(parsed.tree) == expected
     unpickled = pickle.loads(pickle.dumps(Stanza.from_element(tree)))
     assert envelope(unpickled) == envelope(stanza)
-    assert canonical(unpickled.tree) == expected
     assert unpickled.to_bytes() == wire
+    assert canonical(unpickled.tree) == expected
 
 
 @given(stanza_trees)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Final
 from emp import ns
 from emp.errors import BadRequest, JIDError, RemoteProtocolError, StanzaError, StreamError
 from emp.jid import JID
-from emp.stanza import Stanza, make_id
+from emp.stanza import make_id
 from emp.stream.events import Ready
 from emp.stream.faults import unexpected
 from emp.stream.features.feature import Feature
 from emp.stream.state import Done
+from emp.view import of_element
 from emp.xml import Element, escape
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def answer(stream: ClientStream, element: Element) -> Element | None:
         return None
     if kind == "result":
         return element
-    failure = Stanza.from_element(element).failure or StanzaError()
+    failure = of_element(element).failure or StanzaError()
     raise StreamError(failure.condition, failure.text)
 
 
@@ -77,7 +78,7 @@ def _answered(stream: ClientStream, element: Element) -> None:
 
 
 def _asked(stream: ServerStream, element: Element) -> None:
-    request = Stanza.from_element(element)
+    request = of_element(element)
     payload = request.payload
     if request.type != "set" or request.id is None or payload is None or payload.tag != _BIND:
         raise unexpected(element)
