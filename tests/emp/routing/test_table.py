@@ -146,7 +146,7 @@ def test_captured_elements_stay_elements() -> None:
     assert isinstance(first, etree._Element)
     assert isinstance(both, list)
     assert first.text == "one"
-    assert [each.text for each in both if isinstance(each, etree._Element)][0] == "one"
+    assert next(each.text for each in both if isinstance(each, etree._Element)) == "one"
     assert len(both) == 2
     first.set("changed", "true")  # it is a copy, as it is where it came from another process
     assert b"changed" not in asked.to_bytes()
