@@ -59,6 +59,7 @@ class Acks:
         "_queue",
         "_told",
         "_unheard",
+        "enabling",
         "management",
     )
 
@@ -79,6 +80,8 @@ class Acks:
         self._asked_for = 0  # number of the last stanza that was asked for
         self._pings: dict[str, int] = {}  # id → number, in the order of asking
         self._hushed = self._unheard = False
+        # <enable/> is without an answer: what would come back from a ping might count, or not.
+        self.enabling = False
         self._owed = 0  # number up to which the peer asked before we had handled it; 0: nothing
 
     def adopt(self, management: Management) -> None:
@@ -113,7 +116,7 @@ class Acks:
         if management.active:
             self._queue(_REQUEST)
             self._asked = True
-        elif self._ping:
+        elif self._ping and not self.enabling:
             self._send_ping()
         self._asked_for = management.sent
 
@@ -124,7 +127,7 @@ class Acks:
         self._ask_when_due()
 
     def _ask_when_due(self) -> None:
-        if self._asked or self._pings:
+        if self._asked or self._pings or self.enabling:
             return
         management = self.management
         news = management.sent - max(self._asked_for, management.acknowledged)

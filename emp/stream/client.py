@@ -13,14 +13,14 @@ from emp.stream.faults import unexpected
 from emp.stream.features import FEATURES, Feature, limits, sm
 from emp.stream.features.sasl2 import Login
 from emp.stream.header import StreamHeader
-from emp.stream.limits import violation
 from emp.stream.management import Management
 from emp.stream.state import Done, Phase
 from emp.view import of_element
 from emp.xml import Element, escape
 
-# Stanzas to our resource that may arrive before the legacy session has its answer. There is one
-# round trip for them; a server that sends more is flooding.
+# Stanzas to our resource that are kept while the answer to <enable/>, or to a legacy session, is on
+# its way. One round trip brings few of them, unless somebody floods us: then our caller gets the
+# stream before the answer, for the answer stands behind the flood, and a caller can pause it.
 EARLY_STANZAS = 100
 
 _FEATURES = f"{{{ns.STREAM}}}features"
@@ -62,14 +62,7 @@ class ClientStream(Stream):
         self._require(Done.TRUSTED, AuthenticationError("encryption-required", "no STARTTLS"))
         self._require(Done.AUTHENTICATED, AuthenticationError("invalid-mechanism", "no SASL"))
         self._require(Done.BOUND, RemoteProtocolError("unsupported-feature", "no binding"))
-        assert self.jid is not None
-        if not self.management.active:
-            self.management.begin()  # what an earlier session has left cannot be resumed
-        self.management.jid = self.jid
-        self.become_ready()
-        self.emit(Ready(self.jid))
-        self._deliver(self.early)
-        self.early = []
+        self._begin_session()
 
     def check_identity(self, jid: JID) -> None:
         """RemoteProtocolError if the server takes us for somebody else: our address decides
@@ -92,10 +85,10 @@ class ClientStream(Stream):
         self._feature = None
 
     def keep(self, element: Element) -> None:
-        """Keeps a stanza until the stream is ready."""
-        if len(self.early) >= EARLY_STANZAS:
-            raise violation("early_stanzas", "stanzas before the session")
+        """Keeps a stanza until the stream is ready, which too many of them make it."""
         self.early.append(of_element(element))
+        if len(self.early) >= EARLY_STANZAS:
+            self._begin_session()
 
     # -- role --------------------------------------------------------------------------------
 
@@ -160,6 +153,17 @@ class ClientStream(Stream):
                 same = False
             if not same:
                 raise RemoteProtocolError("invalid-from", f"{header.from_!r:.200}")
+
+    def _begin_session(self) -> None:
+        """The stream is ready, with what came before it was."""
+        assert self.jid is not None
+        if not self.management.active:
+            self.management.begin()  # what an earlier session has left cannot be resumed
+        self.management.jid = self.jid
+        self.become_ready()
+        self.emit(Ready(self.jid))
+        self._deliver(self.early)
+        self.early = []
 
     def _require(self, bit: Done, error: AuthenticationError | RemoteProtocolError) -> None:
         if bit not in self.done:

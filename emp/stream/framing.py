@@ -18,11 +18,18 @@ from emp import names, ns
 from emp.errors import RemoteProtocolError, StanzasTooLarge, StreamError
 from emp.stanza import Stanza
 from emp.stream.guard import ByteGuard
-from emp.stream.header import PARSER_OPTIONS, StreamHeader, fault_of, skip_declaration
+from emp.stream.header import (
+    PARSER_OPTIONS,
+    WHITESPACE,
+    StreamHeader,
+    fault_of,
+    skip_declaration,
+)
 from emp.stream.limits import Limits, violation
 from emp.stream.parser import Received, StreamParser
 from emp.xml import Element, parse
 
+WHITESPACES: Final = tuple(bytes((each,)) for each in WHITESPACE)
 _OPEN: Final = f"{{{ns.FRAMING}}}open"
 _CLOSE: Final = f"{{{ns.FRAMING}}}close"
 _STANZA: Final = re.compile(rb"<(?:message|presence|iq)(?=[\s/>])")
@@ -87,11 +94,11 @@ class MessageParser:
         self._parser = names.DocumentParser(encoding="utf-8", **PARSER_OPTIONS)
 
     def receive(self, data: bytes) -> list[Received]:
-        """The element that is the message, none for <open/> and <close/>.
+        """The element that is the message, none for <open/>, <close/> and white space.
 
         Afterwards `header`, `ended` and `fault` may be new.
         """
-        if self.fault or self.ended:
+        if self.fault or self.ended or is_blank(data):
             return []
         try:
             element = self._document(data)
@@ -117,10 +124,12 @@ class MessageParser:
             raise violation("header_bytes", "the stream header is too long")
         if len(data) > limits.stanza_bytes:
             raise violation("stanza_bytes", "the stanza is too long")
-        if not data.startswith(b"<"):
-            raise RemoteProtocolError("not-well-formed", "a message must begin with <")
         if data.startswith(b"<?xml"):
             data = data[skip_declaration(data) :]
+        elif data[:1] in WHITESPACES:  # as around an element of a stream
+            data = data.lstrip(WHITESPACE)
+        if not data.startswith(b"<"):
+            raise RemoteProtocolError("not-well-formed", "a message must begin with <")
         guard = ByteGuard()
         data = guard.pass_(data)
         if guard.fault:
@@ -144,6 +153,12 @@ class MessageParser:
             return parse(data)  # which knows what libxml2 objects to, and XML does not
         except RemoteProtocolError:
             raise fault from None
+
+
+def is_blank(message: bytes) -> bool:
+    """Whether there is nothing in it. RFC 7395 §3.8 wants pings of the WebSocket to keep a line
+    alive; some servers send white space, as on TCP."""
+    return not message or (message[:1] in WHITESPACES and not message.strip(WHITESPACE))
 
 
 def _header(element: Element) -> StreamHeader:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from emp.errors import RemoteProtocolError
 from emp.stanza import Stanza
-from emp.stream.framing import Framing, Parser
+from emp.stream.framing import Framing, Parser, is_blank
 from emp.stream.header import WHITESPACE, StreamHeader
 from emp.stream.limits import Limits, violation
 from emp.stream.parser import Received
@@ -127,10 +127,13 @@ class Intake:
 
     def receive_all(self, pieces: Sequence[bytes]) -> None:
         """Several of them."""
+        said = len(pieces)
+        while said and is_blank(pieces[said - 1]):  # which is not said behind anything
+            said -= 1
         for number, piece in enumerate(pieces, 1):
             if self._stream.phase is Phase.CLOSED:
                 return
-            self._behind = number < len(pieces)
+            self._behind = number < said
             self.receive(piece)
 
     def expect_silence(self, *, whitespace: bool) -> None:

@@ -118,15 +118,21 @@ class Management:
     ) -> None:
         """A session begins. `early` stanzas from before it are still to be reported."""
         self.begin()
+        self.count(id, max_seconds, location, early)
+
+    def count(
+        self, id: str | None, max_seconds: int | None, location: str | None, early: int = 0
+    ) -> None:
+        """The session that has begun is counted: the peer what we wrote since, we what comes."""
         self.active = True
         self.id, self.max_seconds, self.location = id, max_seconds, location
-        self._sent_base = self.sent
         self._handled_base = self.received + early
 
     def begin(self) -> None:
         """A new session: what comes is new, even if the last one ended while the peer was sending
         again what we had already."""
         self.abandon()
+        self._sent_base = self.sent
         self.received = self.origin = max(self.received, self._reported)
         self.generation += 1
 

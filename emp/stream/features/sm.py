@@ -89,7 +89,9 @@ def enabled(stream: ClientStream, element: Element) -> None:
     resumable = element.get("resume") in _TRUE and 0 < len(id) <= ID_LENGTH
     seconds = element.get("max")
     management = stream.management
-    management.enable(
+    stream.acks.enabling = False
+    begin = management.count if stream.was_ready else management.enable
+    begin(
         id if resumable else None,
         None if seconds is None else _number(seconds),
         element.get("location") or None,
@@ -133,6 +135,8 @@ def not_resumed(stream: ClientStream, element: Element) -> None:
 def client(stream: ClientStream, element: Element) -> None:
     """An element that is no stanza, on a stream that is ready."""
     handler = _ACKNOWLEDGEMENTS.get(element.tag)
+    if handler is None and stream.acks.enabling:  # it was ready too early to wait for the answer
+        handler = _ANSWERS.get(element.tag)
     if handler is None:
         raise unexpected(element)
     handler(stream, element)
@@ -157,11 +161,19 @@ def _can_enable(stream: ClientStream, offer: Element) -> bool:
 
 def _enable(stream: ClientStream, offer: Element) -> None:
     stream.queue(enable_request())
+    stream.acks.enabling = True
 
 
 def _enabled(stream: ClientStream, element: Element) -> None:
     enabled(stream, element)
-    stream.proceed()
+    if not stream.was_ready:
+        stream.proceed()
+
+
+def _not_enabled(stream: ClientStream, element: Element) -> None:
+    stream.acks.enabling = False
+    if not stream.was_ready:
+        stream.proceed()
 
 
 def _keep(stream: ClientStream, element: Element) -> None:
@@ -246,6 +258,11 @@ _ACKNOWLEDGEMENTS: Final[Mapping[str, Callable[[Stream, Element], None]]] = {
     f"{{{ns.SM}}}a": _answered,
 }
 
+_ANSWERS: Final[Mapping[str, Callable[[ClientStream, Element], None]]] = {
+    f"{{{ns.SM}}}enabled": _enabled,
+    f"{{{ns.SM}}}failed": _not_enabled,
+}
+
 _COMMANDS: Final[Mapping[str, Callable[[ServerStream, Element], None]]] = {
     **_ACKNOWLEDGEMENTS,
     f"{{{ns.SM}}}enable": _enable_asked,
@@ -271,8 +288,7 @@ ENABLING: Final = Feature(
     wanted=_can_enable,
     begin=_enable,
     client={
-        f"{{{ns.SM}}}enabled": _enabled,
-        f"{{{ns.SM}}}failed": lambda stream, element: stream.proceed(),
+        **_ANSWERS,
         IQ: _keep,
         f"{{{ns.CLIENT}}}message": _keep,
         f"{{{ns.CLIENT}}}presence": _keep,

@@ -334,9 +334,19 @@ def test_optional_session_is_not_asked_for() -> None:
     assert stream.data_to_send() == b""
 
 
-def test_stanzas_before_the_session_are_bounded() -> None:
-    _, told = feed(in_session, [b"<message/>" * (EARLY_STANZAS + 1)])
-    assert told == [failed("policy-violation")]
+def test_a_flood_before_the_session_is_for_the_caller_to_hold_up() -> None:
+    """Where the answer stands behind more than we keep, the stream is ready without it."""
+    flood = b"<message/>" * (EARLY_STANZAS - 1)
+    _, told = feed(in_session, [flood])
+    assert told == []
+    stream, told = feed(in_session, [flood, b"<message/><presence/>", b"<iq type='result' id='id2'/>"])
+    assert told == [
+        READY,
+        *[b"<message/>"] * EARLY_STANZAS,
+        b"<presence/>",
+        b'<iq type="result" id="id2"/>',
+    ]
+    assert stream.ready
 
 
 # -- header and errors ----------------------------------------------------------------------------

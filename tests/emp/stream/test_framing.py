@@ -282,9 +282,9 @@ def computing_client() -> tuple[Stream, Compute]:
 
 MANY = " ".join(f"a{number}=''" for number in range(101))
 HOSTILE: dict[str, tuple[bytes, str]] = {
-    "nothing": (b"", "not-well-formed"),
-    "white space": (b" ", "not-well-formed"),  # §3.8
-    "white space first": (b" " + GOOD[0], "not-well-formed"),
+    "white space before a declaration": (b" <?xml version='1.0'?>" + GOOD[0], "restricted-xml"),
+    "white space and text": (b" hello", "not-well-formed"),
+    "no white space of XML": ("\u00a0".encode(), "not-well-formed"),
     "byte order mark": (b"\xef\xbb\xbf" + GOOD[0], "not-well-formed"),
     "text": (b"hello", "not-well-formed"),
     "text behind": (GOOD[0] + b"hello", "not-well-formed"),
@@ -342,6 +342,24 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "policy-violation",
     ),
 }
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\r\n\t ", b" " * 70_000])
+def test_white_space_keeps_a_line_alive(blank: bytes) -> None:
+    """RFC 7395 §3.8 wants pings instead; some servers send it all the same, at any time."""
+    told = outcome(ready_client, [blank, GOOD[0], blank, b" " + GOOD[1] + b"\n", blank, GOOD[2]])
+    assert told == outcome(ready_client, GOOD)
+
+
+def test_white_space_during_a_login() -> None:
+    ours, theirs = client(framing=WEBSOCKET), server(framing=WEBSOCKET)
+    ours.start()
+    told: list[Any] = []
+    while messages := ours.messages_to_send():
+        settle(theirs, theirs.receive_messages(messages))
+        spaced = [each for message in theirs.messages_to_send() for each in (b" ", message, b"\n")]
+        told += said(ours, settle(ours, ours.receive_messages(spaced)))
+    assert ours.ready, told
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -10,6 +10,7 @@ import pytest
 from emp.jid import JID
 from emp.stanza import Iq, Message
 from emp.stream import ClientStream, ServerStream
+from emp.stream.client import EARLY_STANZAS
 from emp.stream.events import Ready, Resumed, StanzasReceived, StreamOpened
 from emp.stream.features.sm import ID_LENGTH
 from emp.stream.management import Management
@@ -174,6 +175,57 @@ def test_early_stanzas_come_out_in_order_and_do_not_count() -> None:
     assert client.management.h == 0
     client.handled(3)
     assert client.data_to_send() == f"<a {SM} h='1'/>".encode()
+
+
+FLOOD = MESSAGE * EARLY_STANZAS
+
+
+def flooded() -> ClientStream:
+    """A client that was written to before <enabled/> more than it keeps."""
+    stream = bound()
+    events = stream.receive_data(FLOOD)
+    assert [type(event) for event in events] == [Ready, StanzasReceived]
+    assert stream.data_to_send() == ENABLE
+    return stream
+
+
+def test_a_flood_does_not_wait_for_the_answer() -> None:
+    """The stream is its caller's, who can pause it; both sides count all the same."""
+    stream = bound()
+    books, reader = stream.management, Reader(stream.management)
+    reader.take(stream.receive_data(FLOOD)[1:])
+    assert stream.data_to_send() == ENABLE
+    assert (stream.ready, books.active) == (True, False)
+    stream.send(numbered(1, 600))  # many: but no ping, whose answer might count or not
+    assert stream.data_to_send().count(b"<message") == 600
+    reader.take(stream.receive_data(MESSAGE + ENABLED + MESSAGE + f"<r {SM}/>".encode()))
+    assert (books.active, books.id, books.jid) == (True, "i", JULIET)
+    assert books.received == EARLY_STANZAS + 2
+    stream.handled(EARLY_STANZAS + 1)
+    assert books.h == 0
+    stream.data_to_send()
+    stream.handled(EARLY_STANZAS + 2)
+    assert stream.data_to_send() == f"<a {SM} h='1'/>".encode()
+    assert stream.receive_data(f"<a {SM} h='600'/>".encode()) == []
+    assert books.acknowledged == books.sent == 600
+
+
+def test_a_flood_and_no_counting() -> None:
+    stream = flooded()
+    refusal = f"<failed {SM}><internal-server-error {STANZAS}/></failed>".encode()
+    assert stream.receive_data(refusal) == []
+    assert (stream.ready, stream.management.active) == (True, False)
+    stream.send(numbered(1, 600))
+    assert b"urn:xmpp:ping" in stream.data_to_send()
+
+
+@pytest.mark.parametrize("name", ["resumed", "sm", "enable", "r", "a"])
+def test_nothing_but_the_answer_behind_a_flood(name: str) -> None:
+    assert outcome(flooded, f"<{name} {SM} h='0'/>".encode()) == [failed("unsupported-stanza-type")]
+
+
+def test_one_answer_behind_a_flood() -> None:
+    assert outcome(flooded, ENABLED + ENABLED) == [failed("unsupported-stanza-type")]
 
 
 @pytest.mark.parametrize(
