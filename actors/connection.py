@@ -11,12 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from actors.base import BaseActor, logger
 from actors.flow import Inflow, Outflow
 from actors.gate import Gate
-from actors.ledger import Ledger
+from actors.ledger import UNACKNOWLEDGED, Ledger
 from actors.life import Life
 from actors.messages import (
     ActorLost,
@@ -91,6 +92,8 @@ class ConnectionActor(BaseActor):
         self._generation = 0
         self._bytes_seen = 0
         self._acknowledged = 0  # when the stream began
+        self._closed = 0  # the generation of the stream that was closed last
+        self._poison = ("", 0)  # what we could not read last, and behind which stanza
         self._fruitless = 0  # streams, one after the other, that the server ended with an error
         self._drained = asyncio.Event()
         self._released = asyncio.Event()
@@ -131,16 +134,37 @@ class ConnectionActor(BaseActor):
         if not stream.write_blocked:
             self._pay()
 
-    def stream_closed(self, refused: bool) -> None:
+    def stream_closed(self, refused: bool, unreadable: str = "") -> None:
         self.stream = None
         management = self.management
+        if unreadable and management.generation != self._closed:  # not while we were logging in
+            self._give_up_poison(unreadable)
+        self._closed = management.generation
         arrived = management.acknowledged > self._acknowledged or not management.unacknowledged
         self._fruitless = self._fruitless + 1 if refused and not arrived else 0
         if self._fruitless >= TRIES:  # what is sent again is what it does not bear
             self._fruitless = 0
+            self.counts["given_up"] += 1
             management.abandon()
         if management.id is None:  # the session cannot be resumed
             self._session_over()
+
+    def _give_up_poison(self, condition: str) -> None:
+        """What broke the stream would come again with each resumption, and nothing behind it would
+        ever be read: with the second time at the same place the session is over."""
+        management = self.management
+        poison = condition, management.received
+        if poison == self._poison and management.id is not None:
+            logger.warning(
+                "%s: the session is given up, a new one begins: what comes behind stanza %d ends "
+                "every stream (%s)",
+                self.name,
+                management.received,
+                condition,
+            )
+            management.abandon()
+            self.counts["given_up"] += 1
+        self._poison = poison
 
     def _session_over(self) -> None:
         """No answer comes any more. What is not acknowledged is sent again where that is safe, or
@@ -229,6 +253,8 @@ class ConnectionActor(BaseActor):
         elif wanted:
             self.outflow.waiting.extend(wanted)
             self._flush()
+        if management.active and self.ledger.last - management.handled > UNACKNOWLEDGED:
+            self._acknowledge()
         self._pause_or_resume()  # refusals fill the socket too
         if self.session is not None and len(self.roster_asked):
             self._give_roster()
@@ -348,13 +374,22 @@ class ConnectionActor(BaseActor):
         struck = self.ledger.handled(numbers)
         if not self.ledger.held:
             self._drained.set()
-        if self.stream is not None and self.management.active:
-            self.stream.handled(self.ledger.prefix)
-        else:  # nobody is to be told
-            self.management.handled = self.ledger.prefix
+        self._acknowledge()
         if self.paused:
             self._pause_or_resume()
         return struck
+
+    def _acknowledge(self) -> None:
+        """Say what is handled, or has waited for that too long."""
+        ledger, management = self.ledger, self.management
+        prefix = ledger.prefix
+        if self.stream is not None and management.active:
+            if ledger.last - prefix > UNACKNOWLEDGED:
+                ledger.hurry()
+                prefix = ledger.prefix
+            self.stream.handled(prefix)
+        else:  # nobody is to be told
+            management.handled = prefix
 
     def _write(self, stanzas: Sequence[Stanza], sender: Ref | None = None) -> str:
         """Write, or keep for the next stream. Returns why some of them cannot be sent at all."""
@@ -404,8 +439,11 @@ class ConnectionActor(BaseActor):
             self._report(self.outbox.take_offline(), self.life.reason)
 
     def _report(self, items: Sequence[Outgoing], reason: str, *, uncertain: bool = False) -> None:
-        """Give stanzas that were not sent back to whoever sent them."""
-        self.reports.add(items, self.name, reason, self.driver.loop, uncertain=uncertain)
+        """Give stanzas that were not sent back to whoever sent them. uncertain: they were written,
+        and nobody has said that they did not arrive; of one that is sent again we know that."""
+        loop, in_doubt = self.driver.loop, self.outbox.in_doubt
+        for doubt, group in groupby(items, lambda item: uncertain or in_doubt(item.stanza)):
+            self.reports.add(group, self.name, reason, loop, uncertain=doubt)
 
     def _tell_sender(self, sender: Ref, failures: tuple[SendFailed, ...]) -> None:
         self.send(sender.address, ReportUnsent(self.ref, sender.incarnation, failures))
@@ -463,11 +501,14 @@ class ConnectionActor(BaseActor):
             "stanzas_in": self.ledger.total,
             "stanzas_out": counts["sent"],
             "not_handled": len(self.ledger.held),
+            "acknowledged_early": len(self.ledger.early),
+            "acknowledged_early_total": self.ledger.hurried,
             "not_acknowledged": len(management.unacknowledged),
             "waiting_for_router": len(self.outflow.waiting),
             "kept_offline": len(self.outbox.offline),
             "unsent": self.reports.count,
             "refused": counts["refused"],
+            "sessions_given_up": counts["given_up"],
             "repeated": self.ledger.repeated,
             "pending_requests": len(self.requests),
             "uninvited_answers": self.gate.counts["uninvited"],

@@ -41,8 +41,9 @@ class Owner(StreamSink, Protocol):
     def stream_opened(self, stream: XMPPStream, /) -> None:
         """There is a stream; `stream.resumed` says whether the session goes on."""
 
-    def stream_closed(self, refused: bool, /) -> None:
-        """There is none any more. `refused`: the server ended it with an error."""
+    def stream_closed(self, refused: bool, unreadable: str = "", /) -> None:
+        """There is none any more. `refused`: the server ended it with an error; `unreadable`: we
+        did, for what came; the condition of RFC 6120 §4.9.3."""
 
     def gave_up(self, reason: str, /) -> None:
         """There will be none unless the operator acts."""
@@ -165,9 +166,10 @@ class Life:
         if error is not None and not isinstance(error, ConnectionFailed):
             error = ConnectionFailed(ESTABLISHED, str(error))
         self._other_host = error.other_host if error is not None else None
-        refused = error is not None and isinstance(error.__cause__, StreamError)
+        cause = error.__cause__ if error is not None else None
+        unreadable = cause.condition if isinstance(cause, RemoteProtocolError) else ""
         try:
-            self._owner.stream_closed(refused)
+            self._owner.stream_closed(isinstance(cause, StreamError), unreadable)
         except Exception:  # noqa: BLE001 - as above
             logger.exception("%s: the end of the connection was not handled", self.name)
         return error

@@ -52,7 +52,8 @@ class Outbox:
     def __init__(self) -> None:
         self.offline: deque[Outgoing] = deque()
         self._senders: deque[tuple[int, Ref | None]] = deque()  # (last number, who), ascending
-        self._tries: dict[int, tuple[Stanza, int]] = {}  # id() → what is sent again, and how often
+        # id() → what is sent again, how often it was, and whether the server may have it already.
+        self._tries: dict[int, tuple[Stanza, int, bool]] = {}
 
     def written(self, upto: int, sender: Ref | None, acknowledged: int) -> None:
         """`sender` sent what was written last, up to the number `upto`. Numbers that are
@@ -91,19 +92,27 @@ class Outbox:
             sender, written = self.sender_of(unsent.number), unsent.stanza
             if sender is None and written.is_request:
                 continue  # who asked has heard of it
-            _, tries = known.get(id(written), (written, 1))
+            _, tries, doubtful = known.get(id(written), (written, 1, False))
+            if not unsent.certain:
+                doubtful = True
             again, failed = undeliverable((unsent,), now, own, kind)
             for stanza in again:
                 item = Outgoing(stanza, sender)
                 if tries < TRIES:
-                    self._tries[id(stanza)] = stanza, tries + 1
+                    self._tries[id(stanza)] = stanza, tries + 1, doubtful
                     self.offline.append(item)
                 else:
-                    reports.append(Failure(item, f"{TRIES} connections were lost with it", True))
+                    reason = f"{TRIES} connections were lost with it"
+                    reports.append(Failure(item, reason, doubtful))
             for _, reason in failed:
-                reports.append(Failure(Outgoing(written, sender), reason, not unsent.certain))
+                reports.append(Failure(Outgoing(written, sender), reason, doubtful))
         self.offline.extend(kept)
         return reports
+
+    def in_doubt(self, stanza: Stanza) -> bool:
+        """Whether it is to be sent once more, and the server may have it from the first time."""
+        known = self._tries.get(id(stanza))
+        return known is not None and known[2]
 
     def take_offline(self) -> list[Outgoing]:
         """What was kept, in order."""

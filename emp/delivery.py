@@ -1,7 +1,8 @@
 """What becomes of stanzas whose delivery is in doubt, because their session ended unacknowledged.
 
 Sent again is what the other side certainly has not got, and what does no harm when it comes twice.
-The rest goes back to its sender, who alone can know whether twice or never is worse.
+The rest goes back to its sender, who alone can know whether twice or never is worse. A message of
+type error is among the rest: people see it, and where it answers a room it ends our stay.
 """
 
 from __future__ import annotations
@@ -61,11 +62,13 @@ def _fate(unsent: Unsent, kind: ConnectionKind) -> tuple[_Fate, str]:
     stanza = unsent.stanza
     if stanza.is_request:
         return _Fate.REPORT, UNANSWERED  # whoever asked was told that already
-    if stanza.kind == "iq" or stanza.type == "error":
+    if stanza.kind == "iq":
         return _Fate.AGAIN, ""  # an answer: the second one meets nobody who waits for it
     if stanza.kind == "presence":
         return _presence(stanza, kind)
-    return (_Fate.LATE, "") if unsent.certain else (_Fate.REPORT, IN_DOUBT)
+    if not unsent.certain:
+        return _Fate.REPORT, IN_DOUBT
+    return (_Fate.AGAIN if stanza.type == "error" else _Fate.LATE), ""
 
 
 def _presence(stanza: Stanza, kind: ConnectionKind) -> tuple[_Fate, str]:

@@ -1,6 +1,9 @@
 """The books of a connection."""
 
-from actors.ledger import HELD_BYTES, HELD_STANZAS, Ledger
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.ledger import HELD_BYTES, HELD_STANZAS, UNACKNOWLEDGED, Ledger
 from emp.stanza import Message, Stanza
 from emp.stream.management import Management
 
@@ -134,3 +137,46 @@ def test_a_session_that_ends_while_it_is_resumed_leaves_the_next_one_its_numbers
     ledger.handled(range(1, 22))
     management.handled = ledger.prefix
     assert management.h == 1
+
+
+def test_what_waits_too_long_is_acknowledged_early() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(UNACKNOWLEDGED), 10)
+    ledger.handled(range(2, UNACKNOWLEDGED + 1))
+    ledger.hurry()
+    assert (ledger.prefix, ledger.hurried) == (0, 0)  # it may wait for that long
+    ledger.admit(stanzas(1), 10)
+    ledger.hurry()
+    assert ledger.prefix == UNACKNOWLEDGED  # all behind it was handled
+    assert (list(ledger.held), ledger.early, ledger.hurried) == ([1, UNACKNOWLEDGED + 1], {1}, 1)
+    (struck,) = ledger.handled([1])  # and answered, as if nothing had been
+    assert isinstance(struck, Message)
+    assert struck.body == "0"
+    assert (ledger.early, ledger.hurried) == (set(), 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.lists(st.integers(0, 2000), max_size=300))))
+def test_the_distance_is_bounded_and_nothing_is_forgotten(
+    steps: list[tuple[int, list[int]]],
+) -> None:
+    ledger = Ledger()
+    waiting: set[int] = set()
+    before = 0
+    for count, handled in steps:
+        if count:
+            waiting.update(number for number, _ in ledger.admit(stanzas(count), 10))
+        waiting.difference_update(handled)
+        ledger.handled(handled)
+        ledger.hurry()
+        prefix = ledger.prefix
+        assert before <= prefix <= ledger.last <= prefix + UNACKNOWLEDGED
+        assert set(ledger.held) == waiting
+        assert ledger.early == {number for number in waiting if number <= prefix}
+        before = prefix
+
+
+def test_nothing_is_early_unless_somebody_is_in_a_hurry() -> None:
+    ledger = Ledger()
+    ledger.admit(stanzas(10 * UNACKNOWLEDGED), 10)
+    ledger.handled(range(2, 10 * UNACKNOWLEDGED))
+    assert (ledger.prefix, ledger.early) == (0, set())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from thespian.actors import ActorAddress
 
 from actors.flow import BATCH_BYTES
 from actors.messages import Ref
-from actors.outbox import OFFLINE_STANZAS, TRIES, Outbox, Outgoing, runs
+from actors.outbox import OFFLINE_STANZAS, TRIES, Failure, Outbox, Outgoing, runs
 from emp.config import ConnectionSettings
 from emp.stanza import Iq, Message, Stanza
 from emp.stream.management import Unsent
@@ -105,3 +106,33 @@ def test_what_is_sent_again_goes_before_what_was_not_sent_yet() -> None:
     lost = [Unsent(1, one, False), Unsent(2, two, False)]
     assert outbox.recover(lost, settings, datetime.now(UTC)) == []
     assert outbox.take_offline() == [Outgoing(one, A), Outgoing(two, A), Outgoing(three, B)]
+
+
+def test_what_may_have_arrived_once_stays_in_doubt() -> None:
+    """However certain it is that it did not arrive the second time."""
+    outbox = Outbox()
+    settings = ConnectionSettings(name="main", kind="client", node="foo", host="localhost")
+    now = datetime.now(UTC)
+    answer, chat = Iq("result", id="1", to="a@b"), message(1)
+    outbox.written(2, A, 0)
+    lost = [Unsent(1, answer, False), Unsent(2, chat, True)]
+    assert outbox.recover(lost, settings, now) == []
+    (again, _), (late, _) = outbox.take_offline()
+    assert [outbox.in_doubt(each) for each in (again, late, message(2))] == [True, False, False]
+    outbox.written(4, A, 2)
+    lost = [Unsent(3, again, True), Unsent(4, late, True)]
+    assert outbox.recover(lost, settings, now) == []
+    assert [outbox.in_doubt(each) for each, _ in outbox.take_offline()] == [True, False]
+
+
+@pytest.mark.parametrize("certain", [True, False])
+def test_giving_up_says_what_is_certain(certain: bool) -> None:
+    outbox = Outbox()
+    settings = ConnectionSettings(name="main", kind="client", node="foo", host="localhost")
+    answer: Stanza = Iq("result", id="1", to="a@b")
+    reports: list[Failure] = []
+    for number in range(1, TRIES + 1):
+        outbox.written(number, A, 0)
+        reports += outbox.recover([Unsent(number, answer, certain)], settings, datetime.now(UTC))
+        outbox.take_offline()
+    assert [failure.uncertain for failure in reports] == [not certain]

@@ -143,6 +143,29 @@ async def test_a_connection_that_is_stopped_has_nothing_to_report(tmp_path: Path
         assert heard.empty()
 
 
+async def test_what_is_sent_again_and_then_is_not_is_still_in_doubt(tmp_path: Path) -> None:
+    """The server has the first one, perhaps: to say that it was not sent would be wrong."""
+    async with world(tmp_path, WATCHER, management=False) as here:
+        await news(here)
+        connection = here.actor("main")
+        speak(here, Iq("result", id="1", to="bar@localhost"))
+        speak(here, Message("bar@localhost", type="error"))
+        speak(here, message("in doubt", "bar@localhost"))
+        async with asyncio.timeout(SECONDS):
+            while connection.management.sent < 4:  # with our presence
+                await asyncio.sleep(0)
+        service_is_away(here)
+        assert isinstance(await news(here), Disconnected)
+        connection._write([message("never sent", "bar@localhost")], here.actor("Watcher").ref)
+        found = await failures(here, 2)
+        assert [each.stanza.type for each in found] == ["error", "normal"]
+        assert [each.uncertain for each in found] == [True, True]
+        connection._report(connection.outbox.take_offline(), "it was not to be")
+        found = await failures(here, 2)
+        assert [each.stanza.kind for each in found] == ["iq", "message"]
+        assert [each.uncertain for each in found] == [True, False]
+
+
 async def test_who_starts_after_a_resumption_hears_of_a_connection(tmp_path: Path) -> None:
     async with world(tmp_path, WATCHER) as here:
         await news(here)

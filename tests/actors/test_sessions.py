@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.ledger import UNACKNOWLEDGED
 from actors.messages import Done, ReconnectConnection, Refused
 from actors.outbox import OFFLINE_STANZAS
 from emp import ns
@@ -209,3 +210,106 @@ async def test_a_stranger_changes_no_roster(tmp_path: Path) -> None:
         assert answer.type == "error"
         assert here.actor("main").session.facts()["spoofed_pushes"] == 1
         assert not here.actor("main").session.roster
+
+
+def session_of(here: World) -> Any:
+    """The server's end of the service's stream."""
+    return next(each for each in here.server.sessions if each.is_of(here.service))
+
+
+def hand_over(here: World, *stanzas: Stanza) -> None:
+    """Have the server send something to the service, in one go."""
+    session = session_of(here)
+    for stanza in stanzas:
+        session.deliver(stanza)
+    here.server.flush(None)
+
+
+async def test_what_breaks_every_stream_of_a_session_ends_the_session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would come again with each resumption, and nothing behind it be read."""
+    async with world(tmp_path, WATCHER) as here, here.user() as bar:
+        await news(here)
+        bar.say(message("before"))
+        assert await hear(bar) == "before"
+        poison = Presence("foo@localhost/main")
+        poison._text = "<presence to='foo@localhost/main'><unbound:x/></presence>"
+        hand_over(here, poison)
+        while not isinstance(await news(here), Connected):  # a new session
+            pass
+        bar.say(message("after"))
+        assert await hear(bar) == "after"
+        facts = here.actor("main").facts()
+        assert facts["sessions_given_up"] == 1
+        assert facts["violations"] == {"not-well-formed": 2}
+    assert capsys.readouterr().err.count("the session is given up") == 1
+
+
+async def test_two_faults_at_two_places_are_not_the_same(tmp_path: Path) -> None:
+    async with world(tmp_path, WATCHER) as here:
+        await news(here)
+        connection = here.actor("main")
+        management = connection.management
+        for generation, received in enumerate((3, 4, 5), management.generation + 1):
+            management.generation, management.received = generation, received
+            connection.stream_closed(False, "not-well-formed")
+        connection.stream_closed(False, "not-well-formed")  # no stream came about
+        assert management.id is not None
+        management.generation += 1
+        connection.stream_closed(False, "restricted-xml")
+        assert management.id is not None
+        management.generation += 1
+        connection.stream_closed(False, "restricted-xml")
+        assert management.id is None
+
+
+STUCK = """
+import asyncio
+from actors import Component
+from emp.routing import Routes
+
+class Stuck(Component):
+    def __init__(self):
+        self.gate = asyncio.Event()
+        self.seen = 0
+    async def stay(self, body):
+        await self.gate.wait()
+        return "at last"
+    def count(self):
+        self.seen += 1
+
+routes = Routes()
+routes.message(body="wait").to(Stuck.stay)
+routes.message("[body]").to(Stuck.count)
+"""
+
+
+async def test_one_who_waits_does_not_hold_up_acknowledgements(tmp_path: Path) -> None:
+    async with world(tmp_path, STUCK) as here, here.user() as bar, here.user("baz") as baz:
+        connection, stuck = here.actor("main"), here.actor("Stuck").component
+        management = connection.management
+        bar.say(message("wait"))
+        async with asyncio.timeout(SECONDS):
+            while not connection.ledger.held:
+                await asyncio.sleep(0)
+        (number,) = connection.ledger.held
+        for sent in range(UNACKNOWLEDGED, 10 * UNACKNOWLEDGED, UNACKNOWLEDGED):
+            baz.say(*(message(each) for each in range(UNACKNOWLEDGED)))
+            async with asyncio.timeout(SECONDS):
+                while stuck.seen < sent or connection.ledger.total - management.handled > (
+                    UNACKNOWLEDGED
+                ):
+                    await asyncio.sleep(0)
+        assert list(connection.ledger.held) == [number]
+        assert management.handled > number
+        facts = connection.facts()
+        assert (facts["not_handled"], facts["acknowledged_early"]) == (1, 1)
+        here.server.cut(here.service)  # the server has forgotten it; we have not
+        await here.until("connected", "main")
+        stuck.gate.set()
+        assert await hear(bar) == "at last"
+        facts = connection.facts()
+        assert (facts["not_handled"], facts["acknowledged_early"]) == (0, 0)
+        assert facts["acknowledged_early_total"] >= 1
+        assert bar.heard.empty()

@@ -51,7 +51,7 @@ def fate(wire: str, certain: bool, kind: ConnectionKind) -> str:
     ("wire", "certain", "doubtful", "component"),
     [
         (CHAT, "late", IN_DOUBT, IN_DOUBT),
-        (BOUNCE, "again", "again", "again"),
+        (BOUNCE, "again", IN_DOUBT, IN_DOUBT),
         (GET, UNANSWERED, UNANSWERED, UNANSWERED),
         (RESULT, "again", "again", "again"),
         (REFUSAL, "again", "again", "again"),

@@ -134,12 +134,12 @@ def not_resumed(stream: ClientStream, element: Element) -> None:
 
 def client(stream: ClientStream, element: Element) -> None:
     """An element that is no stanza, on a stream that is ready."""
-    handler = _ACKNOWLEDGEMENTS.get(element.tag)
-    if handler is None and stream.acks.enabling:  # it was ready too early to wait for the answer
-        handler = _ANSWERS.get(element.tag)
-    if handler is None:
+    handlers: Mapping[str, Callable[[ClientStream, Element], None]] = _ACKNOWLEDGEMENTS
+    if stream.acks.enabling:  # it was ready too early to wait for the answer
+        handlers = _ANSWERS
+    if element.tag not in handlers:
         raise unexpected(element)
-    handler(stream, element)
+    handlers[element.tag](stream, element)
 
 
 def _can_resume(stream: ClientStream, offer: Element) -> bool:

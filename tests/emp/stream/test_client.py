@@ -339,7 +339,9 @@ def test_a_flood_before_the_session_is_for_the_caller_to_hold_up() -> None:
     flood = b"<message/>" * (EARLY_STANZAS - 1)
     _, told = feed(in_session, [flood])
     assert told == []
-    stream, told = feed(in_session, [flood, b"<message/><presence/>", b"<iq type='result' id='id2'/>"])
+    stream, told = feed(
+        in_session, [flood, b"<message/><presence/>", b"<iq type='result' id='id2'/>"]
+    )
     assert told == [
         READY,
         *[b"<message/>"] * EARLY_STANZAS,
