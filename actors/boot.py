@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from thespian.actors import ActorAddress
@@ -33,6 +34,7 @@ from actors.plan import make_plan
 from actors.rundir import Run
 from actors.supervisor import SupervisorActor
 from actors.systems import System, start_system
+from actors.watchdog import Watchdog
 from emp import app as application
 from emp.app import App, Layout
 from emp.config import Config, SystemName
@@ -79,6 +81,7 @@ class Boot:
     system: System | None = None
     supervisor: ActorAddress | None = None
     control: ControlServer | None = None
+    watchdog: Watchdog | None = None
     seen: int = 0
 
     async def ask(self, message: object, timeout: float) -> object:
@@ -119,6 +122,13 @@ class Boot:
             except TimeoutError:
                 continue
 
+    def watch(self) -> None:
+        """From now on, say who holds the loop. What is imported and made at the boot is over."""
+        directory = self.layout.directory if self.layout is not None else None
+        last = partial(rundir.remove, self.run) if self.run is not None else None
+        limit = self.config.hang_limit if self.config is not None else None
+        self.watchdog = Watchdog(limit or 0.0, directory, last)
+
     async def shut_down(self, grace: float = STOP_GRACE) -> list[str]:
         """Stop in order what was started, whatever was. Returns what had to be killed."""
         killed: list[str] = []
@@ -127,11 +137,15 @@ class Boot:
                 if self.supervisor is not None:
                     try:
                         longest = grace + SHUTDOWN_GRACE + 2 * EXIT_GRACE + 1
-                        await self.ask(StopSystem(grace), longest)
+                        answer = await self.ask(StopSystem(grace), longest)
+                        if isinstance(answer, Done):
+                            killed += answer.killed
                     except TimeoutError:
                         killed.append("the supervisor did not answer")
                 killed += await self.system.stop(EXIT_GRACE)
         finally:
+            if self.watchdog is not None:
+                self.watchdog.stop()
             if self.control is not None:
                 await self.control.stop()
             if self.run is not None:
@@ -231,6 +245,8 @@ async def boot_up(boot: Boot, report: Callable[[Report], None]) -> None:
         show(event, report)
         if event.kind == "failed":
             raise failure(event)
+        if event.kind == "ready" and boot.system is not None and boot.system.name == "embedded":
+            boot.watch()
         if event.kind in ("connected", "stopped"):
             waiting.discard(event.name)
         if not waiting:
@@ -254,6 +270,8 @@ def show(event: Event, report: Callable[[Report], None]) -> None:
     elif event.kind == "waiting":
         detail = f"{event.detail}; trying again in {event.seconds or 0:.1f} s"
         report(Report(event.name, detail, None, ok=False))
+    elif event.kind in ("hung", "paused"):
+        report(Report(event.name, f"{event.kind}; {event.detail}", None, ok=False))
     elif event.kind == "died":
         report(Report(event.name, f"died; {event.detail}", None, ok=False))
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from thespian.actors import ActorAddress
 
+from actors import rundir
 from actors.messages import ActorRow, ComponentSpec, ConnectionSpec, Done, Ref, Refused
 from emp.events import ConnectionEvent
 
 STEADY = 10.0
 """Seconds an actor must live for its next death to count as the first."""
 
-SILENT = 6.0
-"""Seconds without an answer after which `emp-admin ps` says so. Nobody is killed for it: an action
-that computes for minutes is the application's right."""
+SILENT = 3
+"""Beats of the supervisor without an answer after which `emp-admin ps` says so: one or two are
+missed wherever an action computes."""
 
 
 @dataclass(slots=True)
@@ -29,6 +33,7 @@ class Child:
     address: ActorAddress | None = None
     ref: Ref | None = None
     pid: int = 0
+    birth: int | None = None  # the kernel's start time of that process: pids come back
     state: str = "starting"
     detail: str = ""
     since: float = field(default_factory=time.time)
@@ -39,11 +44,34 @@ class Child:
     stopping: bool = False
     heard: float = 0.0
     pinged: bool = False
+    missed: int = 0  # beats since then without an answer
+    fate: str = ""  # why it was killed, if it was
     news: ConnectionEvent | None = None  # the last of a connection
     waiters: list[Callable[[Done | Refused], None]] = field(default_factory=list)
 
     def enter(self, state: str, detail: str = "") -> None:
         self.state, self.detail, self.since = state, detail, time.time()
+
+    def lives_in(self, pid: int) -> None:
+        self.pid, self.birth = pid, rundir.born(pid)
+
+    @property
+    def gone(self) -> bool:
+        """Whether its process has ended. False where that is not known."""
+        return self.pid != 0 and (self.birth is None or rundir.born(self.pid) != self.birth)
+
+    @property
+    def silent(self) -> bool:
+        return self.ref is not None and self.missed >= SILENT
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to its process, if that is surely its process: a child of ours, so that
+        nobody else can have taken its number while we look."""
+        sure = self.pid not in (0, os.getpid()) and not self.gone
+        if sure:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+        return sure
 
     def died(self) -> float:
         """Count a death; returns how many seconds this life has lasted."""
@@ -54,8 +82,7 @@ class Child:
 
     def row(self, parent: str) -> ActorRow:
         """What `emp-admin ps` shows."""
-        silence = time.monotonic() - self.heard
-        silent = self.ref is not None and self.pinged and silence > SILENT
+        silent, silence = self.silent, time.monotonic() - self.heard
         return ActorRow(
             name=self.name,
             kind=self.kind,

@@ -40,6 +40,9 @@ floods."""
 ASK_TIMEOUT = 10.0
 """Seconds an actor has to answer before the operator is told that it doesn't."""
 
+STOP_TIMEOUT = 20.0
+"""Seconds for an actor to stop: it may finish what it has in hand, and is ended by force then."""
+
 BUSY_TIMEOUT = 4.0
 """Seconds in which the application must say that it listens, which takes it no time."""
 
@@ -136,12 +139,16 @@ class ControlServer:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             return {"error": f"not a request: {error!r}", "remedy": "use emp-admin of this version"}
         try:
-            return _render(await self._ask(message, ASK_TIMEOUT))
+            return _render(await self._ask(message, _timeout(command)))
         except TimeoutError:
             return {
-                "error": f"no answer within {ASK_TIMEOUT:g} s",
+                "error": f"no answer within {_timeout(command):g} s",
                 "remedy": "the actor is busy or hung; `emp-admin ps` shows its process",
             }
+
+
+def _timeout(command: str) -> float:
+    return STOP_TIMEOUT if command == "stop-actor" else ASK_TIMEOUT
 
 
 def _render(answer: object) -> dict[str, Any]:
@@ -162,14 +169,15 @@ class BusyError(EmpError):
     """The process of the application does not listen: something holds up its loop."""
 
 
-def request(
-    path: Path, command: dict[str, Any], timeout: float = ASK_TIMEOUT + 5
-) -> dict[str, Any]:
+def request(path: Path, command: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
     """Send one command to the application whose control socket is at `path`; return its answer.
 
     Blocking. Raises OSError when nobody answers there, BusyError when its process has no time to
-    listen, TimeoutError when there is no answer after `timeout` seconds.
+    listen, TimeoutError when there is no answer after `timeout` seconds (None: somewhat longer than
+    the application may take).
     """
+    if timeout is None:
+        timeout = _timeout(command["command"]) + 5
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         _short(path, client.connect)
         try:

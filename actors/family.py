@@ -4,17 +4,24 @@ The router starts first, then the components, then the connections, so that no s
 before somebody can take it. Whoever dies is replaced, at once the first time and with growing
 pauses when it keeps dying; the others are told which incarnation is gone and where the new one
 lives.
+
+Whoever hangs is killed, and then replaced as if it had died. Silence is counted in beats of our
+own: a machine that was suspended, or a supervisor that was held up, has missed one, however long it
+took.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from thespian.actors import Actor, ActorAddress, ActorExitRequest
 
-from actors import rundir
 from actors.backoff import backoff
 from actors.base import BaseActor, logger
 from actors.child import Child
@@ -52,9 +59,24 @@ from emp.events import Connected, ConnectionEvent, Disconnected, Resumed
 HEARTBEAT = 2.0
 """Seconds between questions whether an actor is there."""
 
+HANG_LIMIT = 10.0
+"""Seconds without an answer after which a process is taken to hang, unless the configuration says
+otherwise. Its loop has stood still all that time, and so has all that waits for it: what takes so
+long belongs into a thread (`blocking`), which holds up no loop."""
+
+BEATS = 5
+"""Questions within that limit, at least: one that is late is no reason to kill."""
+
+STACK_SECONDS = 0.5
+"""Seconds that who hangs has to show where, between the signal for that and the one that ends
+it."""
+
 SHUTDOWN_GRACE = 6.0
 """Seconds for components to end in order, with their hooks (`actors.host`), while the system
 stops."""
+
+DRAIN_GRACE = 0.5
+"""Seconds that connections may be late to say that they are drained."""
 
 EXIT_GRACE = 2.0
 """Seconds that exiting actors get before the system goes on without waiting for them."""
@@ -85,6 +107,9 @@ class Family(BaseActor):
         self._ending: set[str] | None = None  # components that were told to end
         self._told: tuple[ComponentSpec, ...] = ()
         self._connecting = False
+        self._limit = HANG_LIMIT
+        self._pause = HEARTBEAT  # between two beats
+        self._killed: list[str] = []  # while we stop
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
 
@@ -96,7 +121,11 @@ class Family(BaseActor):
         self._add("router", "router", None)
         for spec in message.components:
             self._add(spec.name, "component", spec)
-        self.driver.loop.call_later(HEARTBEAT, self._beat)
+        if message.hang_limit is not None:
+            self._limit = message.hang_limit
+        if self._limit:
+            self._pause = min(HEARTBEAT, self._limit / BEATS)
+        self.driver.loop.call_later(self._pause, self._beat)
         self.send(sender, Done("started"))
 
     def _add(self, name: str, kind: str, spec: ComponentSpec | ConnectionSpec | None) -> Child:
@@ -108,6 +137,7 @@ class Family(BaseActor):
         plan, spec = self.plan, child.spec
         router = self.children["router"].ref if child.kind != "router" else None
         child.born = time.monotonic()
+        child.missed, child.fate = 0, ""
         child.enter("starting")
         message: StartRouter | StartComponent | StartConnection
         if isinstance(spec, ComponentSpec):
@@ -123,12 +153,15 @@ class Family(BaseActor):
                 plan.app, plan.app_name, plan.log_level, plan.components, spawned, self._workers()
             )
             self._told = (*plan.components, *spawned)
+        before = _processes() if not self.embedded else set()
         try:
             child.address = self.createActor(CLASSES[child.kind])
         except Exception:  # noqa: BLE001 - no memory or no process left: that may pass
             logger.exception("cannot start %s %s", child.kind, child.name)
             self._died(child)
             return
+        for pid in _processes() - before if not self.embedded else ():
+            child.lives_in(pid)
         self.send(child.address, message)
 
     def _specs(self) -> list[ComponentSpec]:
@@ -146,7 +179,8 @@ class Family(BaseActor):
         child = self.children.get(message.ref.name)
         if child is None or child.stopping or child.address != message.ref.address:
             return  # the last word of one that is gone
-        child.ref, child.pid, child.proven = message.ref, message.pid, True
+        child.ref, child.proven = message.ref, True
+        child.lives_in(message.pid)
         child.heard, child.pinged = time.monotonic(), False
         if child.kind != "connection":
             child.enter("running")
@@ -254,9 +288,10 @@ class Family(BaseActor):
     def _died(self, child: Child) -> None:
         alive = child.died()
         delay = 0.0 if child.failures == 1 else backoff(child.failures - 1)
-        child.enter("restarting", f"it died after {alive:.1f} s")
+        child.enter("restarting", child.fate or f"it died after {alive:.1f} s")
         logger.warning("%s %s died; restarting in %.2f s", child.kind, child.name, delay)
-        self.events.add("died", child.name, f"restarting in {delay:.2f} s")
+        why = f"{child.fate}; " if child.fate else ""
+        self.events.add("died", child.name, f"{why}restarting in {delay:.2f} s")
         self.driver.loop.call_later(delay, self._restart, child)
 
     def _restart(self, child: Child) -> None:
@@ -271,20 +306,48 @@ class Family(BaseActor):
 
     def _beat(self) -> None:
         """Ask who has answered the last time: questions don't pile up at one that is hung. Who has
-        died without a word is found here: of two that die at once, Thespian may notice one."""
+        died without a word is found here: of two that die at once Thespian may notice one, and none
+        that dies before its actor is there."""
         for child in list(self.children.values()):
-            if child.ref is not None and rundir.born(child.pid) is None:
+            if child.address is not None and child.gone:
                 self._exited(child)
-            if child.ref is not None and not child.pinged:
+            if child.ref is None:  # it starts, which may take long
+                continue
+            if not child.pinged:
                 child.pinged = True
                 self.send(child.ref.address, Ping())
+                continue
+            child.missed += 1
+            silence = child.missed * self._pause
+            # In one process, who is silent is not alone: actors.watchdog sees to that.
+            if self._limit and silence >= self._limit and not (child.fate or self.embedded):
+                self._kill(child, f"no answer for {silence:g} s")
         if not self.exiting:
-            self.driver.loop.call_later(HEARTBEAT, self._beat)
+            self.driver.loop.call_later(self._pause, self._beat)
 
     def on_Pong(self, message: Pong, sender: ActorAddress) -> None:
         child = self.children.get(message.name)
         if child is not None and child.ref and child.ref.incarnation == message.incarnation:
-            child.heard, child.pinged = time.monotonic(), False
+            child.heard, child.pinged, child.missed = time.monotonic(), False, 0
+            if child.fate and not child.stopping:  # at the last moment
+                child.fate = ""
+                logger.warning("%s %s answers again, and goes on", child.kind, child.name)
+
+    def _kill(self, child: Child, why: str) -> None:
+        """End its process, once it has shown in the log where it stands. What it had in hand is
+        refused by the others, as for any death."""
+        pid, child.fate = child.pid, f"killed: {why}"
+        logger.error(
+            "%s %s, process %d, is hung and is killed: %s", child.kind, child.name, pid, why
+        )
+        self.events.add("hung", child.name, why)
+        child.signal(signal.SIGUSR1)  # see actors.systems.process
+        self.driver.loop.call_later(STACK_SECONDS, self._killing, child, pid)
+
+    def _killing(self, child: Child, pid: int) -> None:
+        pardoned = child.pid != pid or not child.fate
+        if not pardoned and child.signal(signal.SIGKILL) and self.stopping is not None:
+            self._killed.append(f"{child.name} (process {pid})")
 
     # ── stopping ────────────────────────────────────────────────────────────────────────────────
 
@@ -296,6 +359,8 @@ class Family(BaseActor):
             return
         for child in self._living("connection"):
             self._tell(child, CloseConnection(message.grace, SHUTDOWN_GRACE))
+        # A connection that hangs drains nothing, and the components have their hooks to run.
+        self.driver.loop.call_later(message.grace + DRAIN_GRACE, self._end_components, True)
         longest = message.grace + SHUTDOWN_GRACE + EXIT_GRACE
         self.driver.loop.call_later(longest, self._exit_all)
         self._stopped_when_empty()
@@ -304,11 +369,11 @@ class Family(BaseActor):
         self._drained.add(message.name)
         self._end_components()
 
-    def _end_components(self) -> None:
+    def _end_components(self, late: bool = False) -> None:
         """When nothing comes in any more, the components end; the connections wait for what they
         have to say. Their actors live until the connections have said what became of it."""
         connections = {child.name for child in self._living("connection")}
-        if self._ending is None and connections <= self._drained:
+        if self._ending is None and (late or connections <= self._drained):
             components = [child for child in self._living("component") if child.ref is not None]
             self._ending = {child.name for child in components}
             for child in components:
@@ -342,7 +407,7 @@ class Family(BaseActor):
 
     def _say_stopped(self) -> None:
         if self.stopping is not None:
-            self.send(self.stopping, Done("stopped"))
+            self.send(self.stopping, Done("stopped", tuple(self._killed)))
 
     # ── what the others are told ────────────────────────────────────────────────────────────────
 
@@ -377,3 +442,14 @@ class Family(BaseActor):
             for child in self.children.values()
             if child.address is not None and kind in (None, child.kind)
         ]
+
+
+def _processes() -> set[int]:
+    """Those that this thread has started, as actors start theirs in the multiproc system."""
+    thread = threading.get_native_id()
+    try:
+        return set(
+            map(int, Path(f"/proc/{os.getpid()}/task/{thread}/children").read_text().split())
+        )
+    except OSError:
+        return set()

@@ -96,13 +96,15 @@ class ConnectionSpec:
 
 @dataclass(frozen=True, slots=True)
 class StartPlan:
-    """Start everything: the router, then the components, then the connections."""
+    """Start everything: the router, then the components, then the connections. `hang_limit`: see
+    `emp.config.Config`."""
 
     app: AppRef
     app_name: str
     components: tuple[ComponentSpec, ...]
     connections: tuple[ConnectionSpec, ...]
     log_level: str = "info"
+    hang_limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,7 +556,10 @@ class ReleaseConnection:
 
 @dataclass(frozen=True, slots=True)
 class Done:
+    """`killed` is who had to be, while the system stopped."""
+
     detail: str = ""
+    killed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

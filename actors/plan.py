@@ -39,7 +39,8 @@ def make_plan(app: App, where: AppRef) -> StartPlan:
     components = tuple(
         ComponentSpec(name, reference(worker)) for name, worker in zip(names, workers, strict=True)
     )
-    return StartPlan(where, app.name, components, connections, app.config.log_level)
+    config = app.config
+    return StartPlan(where, app.name, components, connections, config.log_level, config.hang_limit)
 
 
 def _check_components(routes: Iterable[Route]) -> None:

@@ -299,8 +299,16 @@ class RouterActor(BaseActor):
         if found is None:
             return
         crew, worker = found
+        items = crew.lose(worker)
+        if items:
+            _, _, stanza, call, _ = items[0]
+            (told,) = self.calls.told({call})
+            logger.warning(
+                "%s is lost with up to %d stanzas in hand, the first for action %s: %s from %s",
+                *(worker.ref.name, len(items), told.action, stanza.kind, stanza.from_text),
+            )
         # The connections know which of them are handled all the same.
-        self._refuse_items(crew.lose(worker), LOST)
+        self._refuse_items(items, LOST)
         self._flush(crew)
 
     def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:

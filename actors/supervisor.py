@@ -13,7 +13,8 @@ from typing import Any
 from thespian.actors import ActorAddress, ActorExitRequest
 
 from actors.child import Child
-from actors.family import Family
+from actors.family import EXIT_GRACE, Family
+from actors.host import ARRIVAL, SHUTDOWN
 from actors.messages import (
     ActorInspected,
     ActorList,
@@ -42,8 +43,10 @@ INSPECTION = 60.0
 """Seconds after which nobody waits for the answer to an inspection any more."""
 
 CLOSE_GRACE = 5.0
-"""Seconds in which a connection that is stopped alone finishes what is on its books."""
+"""Seconds in which who is stopped alone finishes what it has in hand."""
 
+STOP_LIMIT = CLOSE_GRACE + SHUTDOWN + ARRIVAL + EXIT_GRACE
+"""Seconds after which who was told to stop is ended by force. `control.STOP_TIMEOUT` is longer."""
 
 RELOAD_SECONDS = 8.0
 """Seconds in which routes must have been read and new components started: ten thousand routes take
@@ -160,6 +163,17 @@ class SupervisorActor(Family):
             elif child.ref is not None:
                 stop = ShutDownComponent(CLOSE_GRACE)
             self.send(child.address, stop)
+            patience = EXIT_GRACE if child.silent else STOP_LIMIT
+            self.driver.loop.call_later(patience, self._end, child, child.address)
+
+    def _end(self, child: Child, address: ActorAddress) -> None:
+        """It was told to stop, and should have."""
+        if child.address is None or child.address != address:
+            return
+        if self.embedded:
+            self.send(address, ActorExitRequest())
+        elif not child.fate:
+            self._kill(child, "it was told to stop and did not")
 
     def on_ReconnectConnection(self, message: ReconnectConnection, sender: ActorAddress) -> None:
         child = self.children.get(message.name)

@@ -101,13 +101,19 @@ class ConnectionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration file, checked. `file` is None for a configuration made in code."""
+    """The whole configuration file, checked. `file` is None for a configuration made in code.
+
+    hang_limit: seconds without a sign of life after which what hangs is ended: an actor's process
+    in the multiproc system, the one process of the embedded system. 0: never; None: as the system
+    does it unless it is told (`actors.family`, `actors.watchdog`).
+    """
 
     connections: tuple[ConnectionSettings, ...] = ()
     app_name: str | None = None
     app_module: str | None = None
     system: SystemName = "embedded"
     system_port: int | None = None
+    hang_limit: float | None = None
     log_level: str = "info"
     file: Path | None = None
 
@@ -222,7 +228,11 @@ def _websocket(value: Any) -> str:
 
 SCHEMA: dict[str, dict[str, Rule]] = {
     "app": {"name": _text, "module": _text},
-    "system": {"base": _one_of("embedded", "multiproc"), "port": _whole(1, 65535, "a port")},
+    "system": {
+        "base": _one_of("embedded", "multiproc"),
+        "port": _whole(1, 65535, "a port"),
+        "hang_limit": _number(0, 86400, "seconds"),
+    },
     "log": {"level": _one_of("debug", "info", "warning", "error")},
     "connections": {
         "kind": _one_of("component", "client"),
@@ -320,6 +330,7 @@ class _Reader:
             app_module=app.get("module"),
             system=system.get("base", "embedded"),
             system_port=system.get("port"),
+            hang_limit=system.get("hang_limit"),
             log_level=self.section(data, "log").get("level", "info"),
             file=self.file,
         )

@@ -20,6 +20,7 @@ process, and fork leaves descriptors and signal handlers of the parent in place.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import json
 import logging
@@ -34,6 +35,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 from typing import Any, Final
 
 from thespian.system import multiprocCommon, utilis
@@ -41,6 +43,7 @@ from thespian.system import multiprocCommon, utilis
 # Imported before Thespian replaces Python's logging in an actor's process: see the first.
 import actors.logs
 import actors.systems.loop  # noqa: F401
+from actors.watchdog import at_work
 
 PR_SET_PDEATHSIG: Final = 1
 
@@ -167,6 +170,11 @@ def _run(
         resource.setrlimit(
             resource.RLIMIT_CORE, (0, 0)
         )  # a core dump would hold passwords and keys
+        # Its supervisor, or an operator, asks a process that hangs where it stands. The stack comes
+        # from C, whatever holds up the interpreter; what is at work, where Python still runs.
+        faulthandler.unregister(signal.SIGUSR1)  # what a fork copied is not in force any more
+        signal.signal(signal.SIGUSR1, _tell)
+        faulthandler.register(signal.SIGUSR1, file=sys.stderr, chain=True)
         log_to(log_file)
         _actor_class = args[0] if target is multiprocCommon.startChild else None
         target(*args)
@@ -196,6 +204,11 @@ def _reset_signals() -> None:
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _tell(number: int, frame: FrameType | None) -> None:
+    text = "process %d is at work on %s; its stack is on standard error"
+    logging.getLogger("emp.actors").warning(text, os.getpid(), at_work(frame) or "no action")
 
 
 def _set_signal_handler(number: int, handler: Any) -> None:

@@ -1,0 +1,153 @@
+"""What hangs is healed as what dies is: processes of the multiproc system."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from actors.ledger import HELD_STANZAS
+from actors.messages import ActorRow, ComponentSpec, Done, ListActors, SpawnComponent, StopActor
+from emp.errors import InternalServerError
+from emp.stanza import Iq, Message, Stanza
+from emp.xml import E
+from tests.actors.systems.processes import all_ended
+from tests.actors.world import World, world
+
+HANGING = """
+import time
+from actors import Component
+from emp.routing import Routes
+
+class Bad(Component):
+    def spin(self):
+        while True:
+            pass
+    def sleep(self):
+        time.sleep(1e6)
+    def well(self, body):
+        return f"well, {body}"
+
+class Echo(Component):
+    def echo(self, body):
+        return f"you said {body}"
+
+routes = Routes(namespaces={"e": "urn:example"})
+routes.iq_get("e:spin").to(Bad.spin)
+routes.iq_get("e:sleep").to(Bad.sleep)
+routes.message("[starts-with(body, 'bad')]").to(Bad.well)
+routes.message("[body]").to(Echo.echo)
+"""
+
+
+def get(name: str) -> Iq:
+    return Iq("get", E(name, xmlns="urn:example"), to="foo@localhost/main")
+
+
+def message(body: str) -> Message:
+    return Message("foo@localhost/main", body, type="chat")
+
+
+def body(stanza: Stanza) -> str | None:
+    assert isinstance(stanza, Message), stanza
+    return stanza.body
+
+
+@asynccontextmanager
+async def hanging(tmp_path: Path, limit: float = 2) -> AsyncIterator[World]:
+    extra = f'[system]\nbase = "multiproc"\nhang_limit = {limit}'
+    async with world(tmp_path, HANGING, extra=extra) as here:
+        yield here
+
+
+async def rows(here: World) -> dict[str, ActorRow]:
+    return {row.name: row for row in (await here.ask(ListActors())).rows}
+
+
+@pytest.mark.parametrize("how", ["spin", "sleep"])
+async def test_an_action_that_hangs_and_a_flood_behind_it(
+    tmp_path: Path, how: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        hanging(tmp_path) as here,
+        here.user() as bar,
+        here.user("baz") as baz,
+    ):
+        request = get(how)
+        bar.say(request)
+        bar.say(*[message(f"bad {number}") for number in range(HELD_STANZAS + 50)])
+        await here.until("hung", "Bad")
+        await here.until("started", "Bad")
+        assert body(await baz.ask(message("hello"))) == "you said hello"
+        answers = []
+        while not answers or answers[-1].type != "chat" or body(answers[-1]) != "well, bad last":
+            if len(answers) == HELD_STANZAS + 51:
+                bar.say(message("bad last"))
+            answers.append(await bar.hear())
+        failed = [answer for answer in answers if answer.id == request.id]
+        assert len(failed) == 1  # and of the others each got one answer
+        assert isinstance(failed[0].failure, InternalServerError)
+    said = capfd.readouterr().err
+    assert "component Bad, process" in said
+    assert "is hung and is killed: no answer for" in said
+    assert f"Bad, action Bad.{how}, with iq of type get from bar@localhost/test" in said
+    assert re.search(rf'File "{tmp_path}.*", line \d+ in {how}$', said, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["router", "main", "Bad"])
+async def test_a_process_that_is_stopped_is_replaced(tmp_path: Path, name: str) -> None:
+    async with hanging(tmp_path) as here, here.user() as bar:
+        before = (await rows(here))[name].pid
+        os.kill(before, signal.SIGSTOP)
+        await here.until("hung", name)
+        await here.until("connected" if name == "main" else "started", name)
+        assert body(await bar.ask(message("bad luck"))) == "well, bad luck"
+        after = await rows(here)
+        assert after[name].pid != before
+        assert {each: row.restarts for each, row in after.items() if row.restarts} == {name: 1}
+        assert all_ended([before])
+
+
+async def test_a_supervisor_that_was_stopped_kills_nobody(tmp_path: Path) -> None:
+    async with hanging(tmp_path, 1) as here, here.user() as bar:
+        before = await rows(here)
+        os.kill(before["supervisor"].pid, signal.SIGSTOP)
+        await asyncio.sleep(2)  # what it missed is what is tested
+        os.kill(before["supervisor"].pid, signal.SIGCONT)
+        assert body(await bar.ask(message("hello"))) == "you said hello"
+        after = await rows(here)
+        assert {name: row.pid for name, row in after.items()} == {
+            name: row.pid for name, row in before.items()
+        }
+
+
+async def test_who_hangs_is_stopped_by_force_and_comes_back_when_wanted(tmp_path: Path) -> None:
+    async with hanging(tmp_path, 0) as here, here.user() as bar:
+        pid = (await rows(here))["Bad"].pid
+        os.kill(pid, signal.SIGSTOP)
+        assert isinstance(await here.ask(StopActor("Bad")), Done)
+        assert all_ended([pid])
+        assert "Bad" not in await rows(here)
+        module = next(tmp_path.glob("app*.py")).stem
+        spawned = await here.ask(SpawnComponent(ComponentSpec("Bad", f"{module}:Bad")))
+        assert isinstance(spawned, Done)
+        assert body(await bar.ask(message("bad luck"))) == "well, bad luck"
+
+
+@pytest.mark.parametrize("name", ["router", "main", "Bad", "supervisor"])
+async def test_the_system_stops_whoever_hangs(tmp_path: Path, name: str) -> None:
+    async with hanging(tmp_path, 0) as here:
+        pids = {each: row.pid for each, row in (await rows(here)).items()}
+        os.kill(pids[name], signal.SIGSTOP)
+        async with asyncio.timeout(30):
+            killed = await here.boot.shut_down(0.5)
+        here.boot.system = None  # it is gone
+        assert killed
+        assert any(str(pids[name]) in each for each in killed)
+        assert all_ended(pids.values())
