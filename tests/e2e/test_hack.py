@@ -95,6 +95,8 @@ async def multiproc(
 ) -> AsyncIterator[tuple[Application, Person, str]]:
     """The hack application as a component in processes of its own, and bar."""
     config = configuration(local_server, "component", tmp_path)
+    with Path(config).open("a") as file:
+        file.write("[system]\nhang_limit = 60\n")  # who is stopped here shall go on
     async with (
         application("apps/hack", "--config", config, "--system", "multiproc") as hack,
         bar(local_server) as user,
