@@ -1,5 +1,8 @@
 """Fixtures for the whole suite: private Prosody and ejabberd, started once per run when needed.
 
+They have the limits that their packages ship with, as the servers of the world do. Only what floods
+on purpose takes `load_server`, and says why.
+
 A test that uses one of them is marked "server" by itself; `tools/test --fast` leaves it out. Where
 a server is not installed, the test fails and says what to install: a skipped test would look like
 a passed one.
@@ -15,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from tools.servers import Server
 
-SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server"}
+SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server", "load_server"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m "not server" looks at the marks
@@ -56,4 +59,13 @@ def local_server(request: pytest.FixtureRequest) -> Iterator[Server]:
     from tools import servers
 
     with getattr(servers, request.param)("localhost") as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["prosody", "ejabberd"])
+def load_server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The same with limits widened for load: with stock ones, a flood takes as long as they say."""
+    from tools import servers
+
+    with getattr(servers, request.param)(load=True) as server:
         yield server

@@ -17,12 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
         description="Runs a private XMPP server on free loopback ports until Ctrl-C.",
     )
     parser.add_argument("kind", choices=sorted(KINDS), help="which server to run")
-    kind = parser.parse_args(arguments).kind
+    parser.add_argument("--load", action="store_true", help="limits widened for load, not stock")
+    chosen = parser.parse_args(arguments)
+    kind = chosen.kind
     for number in (signal.SIGINT, signal.SIGTERM):  # a background job is born with SIGINT ignored
         signal.signal(number, _interrupt)
     print(f"starting {kind} …", flush=True)
     try:
-        with KINDS[kind]() as server:
+        with KINDS[kind](load=chosen.load) as server:
             print(how_to_connect(server), flush=True)
             code = server.wait()
             print(f"{kind} ended by itself with code {code}\n{server.log()}", file=sys.stderr)

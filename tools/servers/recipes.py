@@ -29,6 +29,8 @@ class Options:
     hash (Prosody knows no sha-512).
     archive: keep all messages (XEP-0313), and give them stanza-ids. ejabberd's takes a tenth of a
     second for each under load.
+    load: limits widened far beyond what the packages ship with, for what measures or floods; stock
+    servers are the rule, because services live on them, and because wide limits hide faults.
     mended: with our repair of a fault that Prosody (0.12, and 13.0 too) has in resumption, see
     templates/mod_resumption.lua.
     """
@@ -37,6 +39,7 @@ class Options:
     mechanisms: tuple[str, ...] | None = None
     passwords: Literal["plain", "sha-1", "sha-256", "sha-512"] = "plain"
     archive: bool = True
+    load: bool = False
     mended: bool = False
 
     def disabled(self) -> list[str]:
@@ -84,6 +87,11 @@ class Plan:
     options: Options = Options()
 
     @property
+    def conference(self) -> str:
+        """The domain of its chat rooms (XEP-0045)."""
+        return f"conference.{self.domain}"
+
+    @property
     def websocket(self) -> str:
         """Where WebSocket is served: the address says localhost, which the certificate covers."""
         return f"wss://localhost:{self.ports.http}/ws"
@@ -122,6 +130,7 @@ def _fill_in(template: str, plan: Plan, **more: str) -> str:
         host=plan.host,
         domain=plan.domain,
         anonymous=plan.anonymous_domain,
+        conference=plan.conference,
         client_port=plan.ports.clients,
         direct_port=plan.ports.direct,
         http_port=plan.ports.http,
@@ -137,6 +146,12 @@ def _fill_in(template: str, plan: Plan, **more: str) -> str:
 # Prosody
 
 _PROSODY_TLS = {None: "tlsv1_2+", "1.2": "tlsv1_2", "1.3": "tlsv1_3"}
+_PROSODY_LIMITS = {
+    False: """limits = { c2s = { rate = "10kb/s" } }""",
+    True: """\
+limits = { c2s = { rate = "100mb/s" } }
+smacks_max_queue_size = 10000""",
+}
 _HOST_META = """\
 <?xml version='1.0'?><XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>
 <Link rel='urn:xmpp:alt-connections:websocket' href='{0}'/></XRD>
@@ -160,6 +175,8 @@ def _configure_prosody(plan: Plan) -> None:
         password_hash=options.passwords.upper() if options.passwords != "plain" else "SHA-1",
         protocol=_PROSODY_TLS[options.tls],
         disabled=", ".join(f'"{name}"' for name in options.disabled()),
+        limits=_PROSODY_LIMITS[options.load],
+        room_modules='"muc_mam"' if options.archive else "",
         also_modules=" ".join(
             f'"{name}";'
             for name, wanted in (("mam", options.archive), ("resumption", options.mended))
@@ -201,6 +218,27 @@ PROSODY = Recipe(
 # distribution with its epmd daemon, which would outlive the test.
 
 _REGISTERED = "registered"
+_EJABBERD_LIMITS = {
+    False: """\
+shaper:
+  normal:
+    rate: 3000
+    burst_size: 20000
+shaper_rules:
+  max_user_sessions: 10
+  max_user_offline_messages: 100
+  c2s_shaper: normal""",
+    True: """\
+shaper: {unbraked: 100000000}
+shaper_rules:
+  max_user_sessions: 100
+  max_user_offline_messages: 10000
+  c2s_shaper: unbraked""",
+}
+_EJABBERD_STREAM_MANAGEMENT = {
+    False: "resend_on_timeout: if_offline",
+    True: "{resend_on_timeout: if_offline, max_ack_queue: 10000}",
+}
 _EJABBERD_TLS = {None: [], "1.2": ["no_tlsv1_3"], "1.3": ["no_tlsv1_2"]}
 
 
@@ -218,6 +256,9 @@ def _configure_ejabberd(plan: Plan) -> None:
         ),
         disabled=json.dumps(options.disabled()),
         archive="always" if options.archive else "never",
+        room_archive=json.dumps(options.archive),
+        limits=_EJABBERD_LIMITS[options.load],
+        stream_management=_EJABBERD_STREAM_MANAGEMENT[options.load],
     )
     (plan.directory / "ejabberd.yml").write_text(text)
     # Listeners that name a certificate, as those for components must, want one file for all of it.

@@ -49,7 +49,7 @@ class Server:
     direct_port, component_tls_port: the same with TLS from the first byte; the latter is None
     where the server has none. websocket: the address of RFC 7395.
     domain, ca_file: what to log in to, and the PEM file its certificate is verified with.
-    anonymous_domain: where ANONYMOUS is on offer.
+    anonymous_domain: where ANONYMOUS is on offer. conference: the domain of chat rooms.
     components, component_secret: domains that an XEP-0114 component may take, and their secret.
     """
 
@@ -66,6 +66,7 @@ class Server:
         self.component_port = plan.ports.components
         self.component_tls_port = plan.ports.component_tls if recipe.component_tls else None
         self.websocket = plan.websocket
+        self.conference = plan.conference
         self.anonymous_domain = plan.anonymous_domain
         self.ca_file = plan.certificates.ca
         self.components = tuple(plan.components)

@@ -35,7 +35,7 @@ async def place(kind: str, directory: Path, *, mended: bool = True) -> AsyncIter
         async with _embedded(directory) as found:
             yield found
         return
-    with getattr(servers, kind)(mended=mended, archive=False) as server:
+    with getattr(servers, kind)(mended=mended, archive=False, load=True) as server:
         try:
             yield Place(
                 server.host,

@@ -23,7 +23,12 @@ createInterface({ input: process.stdin })
     const { to, body } = JSON.parse(line);
     xmpp.send(xml("message", { to, type: "chat" }, xml("body", {}, body)));
   })
-  .on("close", () => xmpp.stop().catch(() => {}).finally(() => process.exit(0)));
+  .on("close", async () => {
+    // A round trip first: what is not acknowledged, Prosody keeps for the account's next login.
+    await xmpp.iqCaller.get(xml("ping", "urn:xmpp:ping"), domain).catch(() => {});
+    await xmpp.stop().catch(() => {});
+    process.exit(0);
+  });
 xmpp.start().catch((error) => {
   tell({ error: String(error) });
   process.exit(1);

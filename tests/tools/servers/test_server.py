@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from emp.devserver.certificate import ensure_certificate
 from tools.servers import recipes, server
-from tools.servers.recipes import Plan, Recipe, ServerError
+from tools.servers.recipes import Plan, Ports, Recipe, ServerError
 from tools.servers.server import free_ports, running
 
 ROOT = Path(__file__).parents[3]
@@ -130,6 +131,50 @@ def test_prosody_keeps_no_sha_512() -> None:
         running(recipes.PROSODY, options=options),
     ):
         pass
+
+
+STOCK = {
+    "prosody": ('c2s = { rate = "10kb/s" }',),
+    "ejabberd": (
+        "normal:\n    rate: 3000\n    burst_size: 20000",
+        "max_user_offline_messages: 100\n  c2s_shaper: normal",
+        "max_stanza_size: 262144",
+        "mod_stream_mgmt:\n    resend_on_timeout: if_offline",
+    ),
+}
+"""What Debian's configuration files say. What they leave to the server, ours leave too."""
+WIDENED = ("smacks_max_queue_size", "max_ack_queue", "unbraked", "100mb/s")
+
+
+@pytest.mark.parametrize("load", [False, True], ids=["stock", "load"])
+@pytest.mark.parametrize("recipe", [recipes.PROSODY, recipes.EJABBERD], ids=lambda r: r.name)
+def test_limits_are_those_of_the_package_unless_load_is_wanted(
+    recipe: Recipe, load: bool, tmp_path: Path
+) -> None:
+    files = ensure_certificate(tmp_path, "xmpp.test")
+    recipe.configure(
+        Plan(
+            directory=tmp_path,
+            host="127.0.0.1",
+            domain="xmpp.test",
+            anonymous_domain="anon.xmpp.test",
+            ports=Ports(1, 2, 3, 4, 5),
+            accounts={},
+            components={},
+            certificates=files,
+            client_authority=files.ca,
+            options=recipes.Options(load=load),
+        )
+    )
+    [file] = (
+        path for path in tmp_path.iterdir() if path.name in ("prosody.cfg.lua", "ejabberd.yml")
+    )
+    settings = [
+        line for line in file.read_text().splitlines() if line.strip()[:1] not in ("#", "-")
+    ]
+    text = "\n".join(settings)
+    assert all(words in text for words in STOCK[recipe.name]) is not load
+    assert any(word in text for word in WIDENED) is load
 
 
 STOP_SECONDS = 30.0
