@@ -71,7 +71,7 @@ class Gate:
     def owns(self, address: str | None) -> bool:
         """Whether the address is in our domain; None, for our own, is."""
         try:
-            ours = address is None or JID.parse(address).domain == self._domain
+            ours = address is None or JID.received(address).domain == self._domain
         except JIDError:
             return False
         if ours:
@@ -100,14 +100,12 @@ class Gate:
             self.counts["uninvited"] += 1
 
     def _is_right(self, stanza: Stanza) -> bool:
-        try:
-            for address in (stanza.from_text, stanza.to_text):
-                if address is not None:
-                    JID.parse(address)
-        except JIDError as error:
+        sender, receiver = _fault(stanza.from_text), _fault(stanza.to_text)
+        if fault := sender or receiver:
             self.counts["malformed"] += 1
-            logger.info("%s: refused a stanza: %s", self._name, error)
-            self._write(refusal(stanza, JidMalformed(str(error))))
+            logger.info("%s: refused a stanza: %s", self._name, fault)
+            if not sender:  # else nobody could deliver an answer
+                self._write(refusal(stanza, JidMalformed(fault)))
             return False
         _remember(self._senders, stanza.from_text)
         if stanza.is_request and (children := len(tree_of(stanza))) != 1:  # RFC 6120 §8.2.3, rule 4
@@ -127,6 +125,16 @@ class Gate:
         verdict = self._session.receive(stanza)
         self._write(verdict.replies)
         return verdict.route
+
+
+def _fault(address: str | None) -> str:
+    """Why nobody can have that address; "" where somebody may."""
+    try:
+        if address is not None:
+            JID.received(address)
+    except JIDError as error:
+        return str(error)
+    return ""
 
 
 def _remember(known: set[str | None], address: str | None) -> None:

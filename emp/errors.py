@@ -306,7 +306,7 @@ def _jid_or_none(text: str | None) -> JID | None:
     from emp.jid import JID  # here, because emp.jid needs JIDError from this module
 
     try:
-        return None if text is None else JID.parse(text)
+        return None if text is None else JID.received(text)
     except JIDError:
         return None
 

@@ -71,7 +71,7 @@ class PendingIqs(Generic[T]):
 
 def _accepted_from(to: JID | None, own: JID) -> frozenset[JID | None]:
     """Who may answer a request to `to`: RFC 6120 §8.1.2.1 lets our own server leave `from` out."""
-    domain = JID.parse(own.domain)
+    domain = JID.received(own.domain)
     if to is None:
         return frozenset({None, own, own.bare, domain})
     if to in (own.bare, domain) and own.local is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from functools import lru_cache, total_ordering
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -15,8 +16,9 @@ from emp.errors import JIDError
 # RFC 7622 §3.1: each part has 1 to 1023 octets in UTF-8.
 PART_BYTES: Final = 1023
 
-# Texts that JID.parse remembers. Peers choose the addresses, so the cache is bounded: at worst
-# (three parts of PART_BYTES, and the text again) 4096 entries hold some 30 MB, usually 1 MB.
+# Texts that JID.parse and JID.received remember, each. Peers choose the addresses, so that is
+# bounded: at worst (three parts of PART_BYTES, and the text again) 4096 entries hold some 30 MB,
+# usually 1 MB.
 CACHE_SIZE: Final = 4096
 
 # A part with more characters than this is too long, with ample room for what normalisation
@@ -34,6 +36,15 @@ _SIMPLE_LABEL: Final = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SIMPLE_DOMAIN: Final = re.compile(rf"(?:{_SIMPLE_LABEL}\.)*{_SIMPLE_LABEL}").fullmatch
 _DOMAIN_CHARACTERS: Final = 253  # of a domain name as text, RFC 1035 §2.3.4
 
+# What stops an address whoever vouches for it. It breaks lines or turns text around, in logs and on
+# terminals, or is not XML; no version of stringprep or PRECIS has ever allowed it.
+_HARMFUL: Final = re.compile(
+    "[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+).search
+# Versions differ beyond ASCII only, except for what RFC 3920 and DNS allow in a domain.
+_NEVER_IN_LOCAL: Final = re.compile("[ \"&'/:<>@]").search
+_NEVER_IN_DOMAIN: Final = re.compile("[ \"&'/<>@]").search
+
 _username: Final = get_profile("UsernameCaseMapped")
 _opaque: Final = get_profile("OpaqueString")
 
@@ -44,7 +55,8 @@ class JID:
 
     local and resource are None where absent. Immutable, hashable; sorts by domain, then local,
     then resource, so that what belongs together stands together.
-    JIDError if a part is not allowed.
+    JIDError if a part is not allowed. Made by `received`, it may have parts that RFC 7622 does not
+    allow, as they came: such an address is equal to what is written in the same way only.
     """
 
     __slots__ = ("_bare", "_text", "domain", "local", "resource")
@@ -68,6 +80,16 @@ class JID:
         def parse(text: str) -> JID:
             """The JID that the text is. JIDError if it is none. Repeated texts are cheap."""
 
+        @staticmethod
+        def received(text: str) -> JID:
+            """The address that a server has vouched for: as parse(), but a part that we hold for
+            invalid is taken as it stands, because tables of Unicode differ, and whom a server
+            knows by that name is its business.
+
+            JIDError for what no server lets pass, or could hurt: a part that is empty or longer
+            than PART_BYTES, control characters, and ASCII that no address has there.
+            """
+
     @property
     def bare(self) -> JID:
         """This address without the resource."""
@@ -86,9 +108,13 @@ class JID:
     def replace(self, **parts: str | None) -> JID:
         """A copy with other parts: jid.replace(resource="bot"). JIDError as ever."""
         current = {"local": self.local, "domain": self.domain, "resource": self.resource}
-        if unknown := parts.keys() - current.keys():
-            raise TypeError(f"a JID has no part {min(unknown)!r}")
-        return JID(**(current | parts))  # type: ignore[arg-type]
+        for name, value in parts.items():
+            if name not in current:
+                raise TypeError(f"a JID has no part {name!r}")
+            if value is not None or name == "domain":
+                value = _STRICT[name](value)  # type: ignore[arg-type]
+            current[name] = value
+        return _make(**current)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return self._text
@@ -120,7 +146,7 @@ class JID:
 
 
 def _unpickle(text: str) -> JID:
-    return JID.parse(text)
+    return JID.received(text)
 
 
 def _sort_key(jid: JID) -> tuple[str, str, str]:
@@ -141,24 +167,52 @@ def _make(local: str | None, domain: str, resource: str | None) -> JID:
     return jid
 
 
-def _parse(text: str) -> JID:
-    """The JID that the text is. JIDError if it is none. Repeated texts are cheap."""
+def _split(text: str) -> tuple[str | None, str, str | None]:
     if not isinstance(text, str):
         raise JIDError(f"not a text: {text!r:.80}")
     # RFC 7622 §3.2: first "/" ends the domain, then the first "@" ends the local part.
     rest, slash, resource = text.partition("/")
     local, at, domain = rest.partition("@")
-    if not at:
-        local, domain = "", rest
+    return local if at else None, domain if at else rest, resource if slash else None
+
+
+def _parse(text: str) -> JID:
+    local, domain, resource = _split(text)
     return _make(
-        _local(local) if at else None,
+        None if local is None else _local(local),
         _domain(domain),
-        _resource(resource) if slash else None,
+        None if resource is None else _resource(resource),
     )
 
 
-# The cached function itself: a method around it would cost more than the look-up.
+def _received(text: str) -> JID:
+    local, domain, resource = _split(text)
+    return _make(
+        None if local is None else _tolerated("local", local, _NEVER_IN_LOCAL),
+        _tolerated("domain", domain, _NEVER_IN_DOMAIN),
+        None if resource is None else _tolerated("resource", resource, None),
+    )
+
+
+def _tolerated(part: str, value: str, never: Callable[[str], re.Match[str] | None] | None) -> str:
+    """The part normalised, or else as it stands."""
+    try:
+        return _STRICT[part](value)
+    except JIDError:
+        # In this order, for what has a million characters.
+        if (
+            not 0 < len(value) <= PART_BYTES
+            or _HARMFUL(value)
+            or (never is not None and never(value))
+            or len(value.encode()) > PART_BYTES
+        ):
+            raise
+        return value
+
+
+# The cached functions themselves: a method around them would cost more than the look-up.
 JID.parse = staticmethod(lru_cache(maxsize=CACHE_SIZE)(_parse))  # type: ignore[method-assign]
+JID.received = staticmethod(lru_cache(maxsize=CACHE_SIZE)(_received))  # type: ignore[method-assign]
 
 
 def _checked(part: str, value: str) -> str:
@@ -245,6 +299,12 @@ def _ipv6(host: str) -> str:
     except ValueError as error:
         raise JIDError(f"not an IPv6 address: {host!r:.80}") from error
 
+
+_STRICT: Final[dict[str, Callable[[str], str]]] = {
+    "local": _local,
+    "domain": _domain,
+    "resource": _resource,
+}
 
 # -- XEP-0106 -------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ LEXICAL: Final[dict[type, Lexical]] = {
     time: Lexical(_collapsed(parse_time), "a time, as 16:00:00"),
     UUID: Lexical(_collapsed(_uuid), "a UUID"),
     bytes: Lexical(_binary, "base64"),
-    JID: Lexical(JID.parse, "a JID"),
+    JID: Lexical(JID.received, "a JID"),
 }
 """Type → how it is read from text. Exactly these classes: heirs of them are not meant."""
 

@@ -209,8 +209,8 @@ class Stanza(Slots):
 
     @property
     def from_(self) -> JID | None:
-        """The sender. JIDError if it is no JID. Assign JID, str or None."""
-        return None if self.from_text is None else JID.parse(self.from_text)
+        """The sender, see `JID.received`. JIDError if it is none. Assign JID, str or None."""
+        return None if self.from_text is None else JID.received(self.from_text)
 
     @from_.setter
     def from_(self, value: Address) -> None:
@@ -218,8 +218,8 @@ class Stanza(Slots):
 
     @property
     def to(self) -> JID | None:
-        """The receiver. JIDError if it is no JID. Assign JID, str or None."""
-        return None if self.to_text is None else JID.parse(self.to_text)
+        """The receiver, see `JID.received`. JIDError if it is none. Assign JID, str or None."""
+        return None if self.to_text is None else JID.received(self.to_text)
 
     @to.setter
     def to(self, value: Address) -> None:
@@ -417,9 +417,13 @@ def wire_texts(stanzas: Iterable[Stanza]) -> list[str]:
 
 
 def address_text(value: Address) -> str | None:
-    """The text of an address, normalised. JIDError if it is none."""
+    """The text of an address, normalised where that can be. JIDError if it is none.
+
+    A text may be what str() made of a received address: who keeps those in a database must be able
+    to write to all of them.
+    """
     if isinstance(value, str):
-        value = JID.parse(value)
+        value = JID.received(value)
     return None if value is None else str(value)
 
 

@@ -110,7 +110,7 @@ def change(hub: Hub, account: Account, sender: Resource, iq: Stanza) -> None:
     if len(items) != 1 or not items[0].get("jid"):
         raise BadRequest("one item with a jid, please")
     try:
-        other = JID.parse(items[0].get("jid", "")).bare
+        other = JID.received(items[0].get("jid", "")).bare
     except JIDError as error:
         raise JidMalformed(str(error)) from None
     if items[0].get("subscription") == "remove":

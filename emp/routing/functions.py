@@ -103,7 +103,7 @@ def re_match(_context: object, text: str, pattern: str, flags: str = "") -> list
 def full(text: str) -> str:
     """The normalised address, "" if it is none."""
     try:
-        return str(JID.parse(text))
+        return str(JID.received(text))
     except JIDError:
         return ""
 

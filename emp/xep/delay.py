@@ -45,7 +45,7 @@ def first_delay(parent: Element) -> Delay | None:
         try:
             stamp = parse_datetime(child.get("stamp") or "")
             sender = child.get("from")
-            return Delay(stamp, JID.parse(sender) if sender else None, child.text or None)
+            return Delay(stamp, JID.received(sender) if sender else None, child.text or None)
         except (ValueError, JIDError):
             continue
     return None

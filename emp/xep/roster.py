@@ -62,7 +62,7 @@ class Item:
         (§2.1.2.5).
         """
         try:
-            jid = JID.parse(element.get("jid") or "")
+            jid = JID.received(element.get("jid") or "")
         except JIDError as error:
             raise JidMalformed(str(error)) from None
         subscription = element.get("subscription")

@@ -52,6 +52,6 @@ def remove(stanza: Stanza, by: JID) -> None:
 
 def _is(text: str | None, jid: JID) -> bool:
     try:
-        return text is not None and JID.parse(text) == jid
+        return text is not None and JID.received(text) == jid
     except JIDError:
         return False

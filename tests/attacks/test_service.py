@@ -251,6 +251,68 @@ async def test_addresses_that_are_none(attacks: Attacks, tmp_path: Path, kind: s
         assert b"you said hello" not in server.said.said
 
 
+WELCOMING = """
+from actors import Component
+from emp.jid import JID
+from emp.routing import Routes
+
+class Welcoming(Component):
+    def hello(self, sender: JID, body: str, name: JID, user: str) -> str:
+        assert sender == name and sender.local == user
+        self.say(str(sender), "by its text")
+        return f"welcome {sender.local} of {sender.domain}"
+
+routes = Routes()
+routes.message("[body]", from_="{user}@{domain}/{device}", name="@from").to(Welcoming.hello)
+"""
+STRANGE = [
+    "\u2665@evil.test/x",
+    "\u3164@evil.test/x",
+    "room@evil.test/\u3164",
+    "room@evil.test/\u0378",
+    "room@evil.test/\U0001f468\u200d\U0001f469",
+    "room@evil.test/\u00ad",
+    "a@under_score.test/ x ",
+    "\u2665" * 341 + "@evil.test/" + "\u00ad" * 511,
+]
+
+
+@pytest.mark.parametrize("kind", ["client", "component"])
+async def test_addresses_that_we_would_not_make(
+    attacks: Attacks, tmp_path: Path, kind: str
+) -> None:
+    """Whom a server knows by which name is its business: they route, and are answered."""
+    stage, settings, own = (
+        (Dialogue.session, with_authority(attacks, CLIENT), "romeo@im.test/orchard")
+        if kind == "client"
+        else (Dialogue.component, COMPONENT, "\u2665@bot.im.test/\u3164")
+    )
+
+    async def script(dialogue: Dialogue) -> None:
+        await stage(dialogue)
+        for address in STRANGE:
+            dialogue.send(message("hello", address, to=own))
+            local, _, rest = address.partition("@")
+            await dialogue.expect(b'to="' + address.encode() + b'"' + b"[^>]*>" + said("by its"))
+            await dialogue.expect(
+                b"to=\"" + address.encode() + b"\"" + b"[^>]*>"
+                + said(f"welcome {local} of {rest.partition('/')[0]}")
+            )  # fmt: skip
+        done.set()
+
+    done = asyncio.Event()
+    async with attacks.server(script) as server:
+        async with application(tmp_path, server, WELCOMING, settings):
+            async with asyncio.timeout(PATIENCE):
+                await done.wait()
+        if kind == "component":
+            welcome = re.search(
+                rb"<message [^>]*from=\"([^\"]*)\"[^>]*><body>wel", server.said.said
+            )
+            assert welcome is not None
+            assert welcome[1] == own.encode()
+
+
 # -- floods ---------------------------------------------------------------------------------------
 
 PATIENCE_OF_THE_VICTIM = 5000

@@ -164,6 +164,80 @@ def test_invalid(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+# What a server may know somebody by, although we hold it for invalid: (text, local, domain,
+# resource). Its valid parts are normalised.
+OPAQUE = [
+    ("Room@B.Example/\u3164", "room", "b.example", "\u3164"),
+    ("\u3164@B", "\u3164", "b", None),
+    ("a@b/\u0378", "a", "b", "\u0378"),  # not assigned
+    ("a@b/x\u200dy", "a", "b", "x\u200dy"),
+    ("a@b/\U0001f468\u200d\U0001f469", "a", "b", "\U0001f468\u200d\U0001f469"),
+    ("a@b/\u00ad", "a", "b", "\u00ad"),
+    ("♥@B/c", "♥", "b", "c"),
+    ("Ü♥@b", "Ü♥", "b", None),
+    ("henryⅣ@example.com", "henryⅣ", "example.com", None),
+    ("a＠b@c", "a＠b", "c", None),
+    ("A@Under_Score.example/c", "a", "Under_Score.example", "c"),
+    ("a@☃.net", "a", "☃.net", None),
+    ("a@xn--a", "a", "xn--a", None),
+    ("a@b..c", "a", "b..c", None),
+    ("a@::1", "a", "::1", None),
+    ("a@b:5222", "a", "b:5222", None),
+    ("♥" * 341 + "@b/" + "\u00ad" * 511, "♥" * 341, "b", "\u00ad" * 511),
+]
+
+HARMFUL = [
+    *("", "@", "@b", "a@", "/r", "a@/r", "a@b/", "@@", "a@b@c", "a b@c", "a@b c", "a<b@c", "a:b@c"),
+    *("a@b/\0", "a@b/\t", "a\n@b", "a@b\x7f", "a@b/\x80", "a@b/\x9b31m", "a@b/\u2028", "a\u2029@b"),
+    *("\u202e@evil", "a@b/\u2066", "a@b/\ud800", "\udfff@b", "a@b/\ufffe"),
+    *("♥" * 342 + "@b", "a@b/" + "\u00ad" * 512, "♥" * 1_000_000, "a@b/" + "é" * 1_000_000),
+]
+
+
+@pytest.mark.parametrize(("text", "local", "domain", "resource"), OPAQUE)
+def test_what_a_server_vouches_for(
+    text: str, local: str | None, domain: str, resource: str | None
+) -> None:
+    with pytest.raises(JIDError):
+        JID.parse(text)
+    jid = JID.received(text)
+    assert (jid.local, jid.domain, jid.resource) == (local, domain, resource)
+    assert jid == JID.received(text) == pickle.loads(pickle.dumps(jid)) == copy.deepcopy(jid)
+    assert JID.received(str(jid)) == jid
+    assert {jid: 1}[JID.received(str(jid))] == 1
+    assert jid.bare == JID.received(str(jid).partition("/")[0])
+    assert jid.bare.bare is jid.bare
+    assert jid.replace(resource="x").resource == "x"
+    assert jid.replace(local="x", domain="y", resource=None) == JID.parse("x@y")
+    assert sorted([jid, jid.bare]) == [jid.bare, jid] or jid == jid.bare
+    with pytest.raises(JIDError):
+        jid.replace(resource="")
+
+
+@pytest.mark.parametrize("text", HARMFUL, ids=lambda text: ascii(text[:20]))
+def test_what_nobody_vouches_for(text: str) -> None:
+    with pytest.raises(JIDError) as caught:
+        JID.received(text)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "local", "domain", "resource"), VALID + MORE_VALID)
+def test_valid_ones_are_received_as_ever(
+    text: str, local: str | None, domain: str, resource: str | None
+) -> None:
+    assert JID.received(text) == JID.parse(text)
+
+
+def test_another_spelling_is_another_address() -> None:
+    ours = JID.parse("juliet@example.com")
+    for text in ("JULIET♥@example.com", "juliet\u00ad@example.com", "juli\u200bet@example.com"):
+        assert JID.received(text) != ours
+        assert JID.received(text).bare != ours
+    assert JID.received("Juliet@Example.com/\u3164").bare == ours
+    assert JID.received("a♥@b") != JID.received("A♥@b")
+
+
 def test_a_space_may_begin_a_resource() -> None:
     # Example 18 of table 2 says no, but nothing in OpaqueString (RFC 8265 §4.2) forbids it, and
     # servers let it pass: who refused it could not answer such a client.
@@ -299,6 +373,28 @@ def test_any_text_is_a_stable_jid_or_a_jid_error(text: str) -> None:
     assert JID.parse(str(jid)) == jid
     for part in (jid.local, jid.domain, jid.resource):
         assert part is None or 1 <= len(part.encode()) <= PART_BYTES
+
+
+@given(
+    st.text(max_size=30)
+    | st.tuples(st.text(), st.text(), st.text()).map("{0[0]}@{0[1]}/{0[2]}".format)
+)
+def test_what_is_received_is_stable_and_equal_to_its_like_only(text: str) -> None:
+    try:
+        jid = JID.received(text)
+    except JIDError:
+        with pytest.raises(JIDError):
+            JID.parse(text)
+        return
+    assert JID.received(str(jid)) == jid
+    assert len(str(jid).splitlines()) == 1
+    try:
+        strict = JID.parse(text)
+    except JIDError:
+        with pytest.raises(JIDError):  # no valid address is equal to it
+            JID.parse(str(jid))
+        return
+    assert jid == strict
 
 
 # -- XEP-0106 -------------------------------------------------------------------------------------

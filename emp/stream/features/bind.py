@@ -63,7 +63,7 @@ def _answered(stream: ClientStream, element: Element) -> None:
     if result is None:
         raise unexpected(element)
     try:
-        jid = JID.parse(result.findtext(f"{_BIND}/{_JID}") or "")
+        jid = JID.received(result.findtext(f"{_BIND}/{_JID}") or "")
         stream.check_identity(jid)
     except JIDError as error:
         raise RemoteProtocolError("bad-format", "the server bound no valid JID") from error

@@ -220,7 +220,7 @@ def _identity(stream: ClientStream, now: Login, element: Element) -> JID:
     """Who we are. RemoteProtocolError if that is not who we said."""
     config = stream.config
     try:
-        jid = JID.parse((element.findtext(_IDENTIFIER) or "").strip())
+        jid = JID.received((element.findtext(_IDENTIFIER) or "").strip())
         name = jid.local if now.mechanism == "ANONYMOUS" else config.username
         own = JID.parse(config.authzid).bare if config.authzid else JID(name, config.domain)
     except JIDError as error:
