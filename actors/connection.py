@@ -21,6 +21,7 @@ from actors.ledger import UNACKNOWLEDGED, Ledger
 from actors.life import Life
 from actors.messages import (
     ActorLost,
+    AskHolders,
     AskIq,
     AskRoster,
     BatchTaken,
@@ -30,6 +31,7 @@ from actors.messages import (
     ConnectionProgressed,
     ConnectionSpec,
     Done,
+    HoldersGiven,
     IntroduceRouter,
     IqAnswered,
     ReconnectConnection,
@@ -43,6 +45,7 @@ from actors.messages import (
     StartConnection,
 )
 from actors.outbox import TRIES, Outbox, Outgoing, runs
+from actors.pause import Pause
 from actors.reports import Reports
 from actors.requests import Requests, RosterRequests, late
 from emp.answer import refusal
@@ -64,6 +67,9 @@ from emp.stream.management import Management
 
 STOPPING = ServiceUnavailable("the service is stopping", type="wait")
 OVERLOADED = ResourceConstraint("too many stanzas are waiting here", type="wait")
+
+HOLDERS_SECONDS = 1.0
+"""Seconds for the router to say who has our stanzas in hand. It takes it some milliseconds."""
 
 
 class ConnectionActor(BaseActor):
@@ -88,6 +94,8 @@ class ConnectionActor(BaseActor):
         self.owed: list[tuple[Ref, int]] = []
         self.counts: Counter[str] = Counter()
         self.paused = False
+        self.pause = Pause(self._pause_lasts, self._pause_over)
+        self._asked: asyncio.TimerHandle | None = None  # who holds us up
         self.closing = self.closed = False
         self._generation = 0
         self._bytes_seen = 0
@@ -119,6 +127,7 @@ class ConnectionActor(BaseActor):
     def stream_opened(self, stream: XMPPStream) -> None:
         self.stream = stream
         self.paused = False  # this stream was not paused yet
+        self.pause.end()
         self._bytes_seen = 0
         self._pause_or_resume()
         if not stream.resumed:
@@ -136,6 +145,7 @@ class ConnectionActor(BaseActor):
 
     def stream_closed(self, refused: bool, unreadable: str = "") -> None:
         self.stream = None
+        self.pause.end()
         management = self.management
         if unreadable and management.generation != self._closed:  # not while we were logging in
             self._give_up_poison(unreadable)
@@ -300,10 +310,42 @@ class ConnectionActor(BaseActor):
         awaiting = self.closing or len(self.requests) > 0 or management.full
         if not self.paused and (blocked or (self.ledger.full and not awaiting)):
             self.paused = True
+            self.pause.begin(self.driver.loop)
             stream.pause_reading()
         elif self.paused and not blocked and (awaiting or self.ledger.drained):
             self.paused = False
+            self.pause.end()
             stream.resume_reading()
+
+    def _pause_lasts(self) -> None:
+        """Say who holds us up. The router knows it; where it says nothing, it is the router."""
+        silent = "the router, which does not answer"
+        self._asked = self.driver.loop.call_later(HOLDERS_SECONDS, self._say_paused, silent)
+        self.send(self.router.address, AskHolders(self.ref))
+
+    def on_HoldersGiven(self, message: HoldersGiven, sender: Any) -> None:
+        if message.incarnation == self.incarnation:
+            self._say_paused(message.holders)
+
+    def _say_paused(self, holders: str) -> None:
+        asked, self._asked = self._asked, None
+        if asked is None or self.stream is None or not self.pause.told:
+            return
+        asked.cancel()
+        why = f"{len(self.ledger.held)} stanzas are not handled; in hand: {holders}"
+        if self.stream.write_blocked and self.ledger.drained:
+            why = "the server takes nothing of what is sent"
+        detail = f"nothing has been read for {self.pause.seconds:.0f} s: {why}"
+        logger.warning("%s: %s", self.name, detail)
+        self.tell_supervisor(ConnectionChanged(self.name, self.incarnation, "paused", detail))
+
+    def _pause_over(self, seconds: float) -> None:
+        if self.stream is None:
+            return
+        logger.warning("%s: reading goes on after %.0f s", self.name, seconds)
+        if self.life.state == "connected":
+            news = ConnectionChanged(self.name, self.incarnation, "connected", self.life.reason)
+            self.tell_supervisor(news)
 
     # ── the actors' side ────────────────────────────────────────────────────────────────────────
 
@@ -327,6 +369,10 @@ class ConnectionActor(BaseActor):
     def on_IntroduceRouter(self, message: IntroduceRouter, sender: Any) -> None:
         self.router = message.router
         self.outflow = Outflow()
+        if held := self.ledger.held:
+            text = "%s: the router was lost with up to %d stanzas in hand, the first a %s from %s"
+            first = next(iter(held.values()))
+            logger.warning(text, self.name, len(held), first.kind, first.from_text)
         self.outflow.waiting.extend(self.ledger.held.items())
         self._flush()
 
@@ -515,6 +561,7 @@ class ConnectionActor(BaseActor):
             "malformed_addresses": self.gate.counts["malformed"],
             "misaddressed": self.gate.counts["misaddressed"],
             "reading_paused": self.paused,
+            "reading_paused_seconds": round(self.pause.seconds, 1),
             **(self.session.facts() if self.session is not None else {}),
         }
 

@@ -5,7 +5,7 @@ Plain objects: `actors.router` says when to send what they hold.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -207,6 +207,16 @@ class Crew:
         for worker in self.workers:
             queues += [worker.outflow.waiting, *worker.given.values()]
         return {item[3] for queue in queues for item in queue}
+
+    def holders(self, connection: int) -> Counter[str]:
+        """How many stanzas of that incarnation of a connection each worker has, or would get."""
+        held = Counter[str]()
+        for worker in self.workers:
+            items = chain(*worker.given.values(), worker.outflow.waiting)
+            held[worker.ref.name] = sum(item[0].incarnation == connection for item in items)
+        waiting = sum(item[0].incarnation == connection for item in self.orphans)
+        held[f"{self.name} (nobody runs it now)"] = waiting
+        return +held
 
     def facts(self) -> dict[str, Any]:
         return {

@@ -289,6 +289,21 @@ class RefuseStanzas:
     bounce: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class AskHolders:
+    """Connection → router: who has what of mine in hand?"""
+
+    connection: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class HoldersGiven:
+    """The answer, for people."""
+
+    incarnation: int
+    holders: str
+
+
 # ── IQs that we ask: component → connection → component ─────────────────────────────────────────
 
 
@@ -361,8 +376,9 @@ class ConnectionProgressed:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChanged:
-    """`state` is one of connecting, connected, waiting, failed, stopped. `detail` says why. `event`
-    is for the components, where it means something to them."""
+    """`state` is one of connecting, connected, paused (connected, and nothing has been read for a
+    while), waiting, failed, stopped. `detail` says why. `event` is for the components, where it
+    means something to them."""
 
     name: str
     incarnation: int

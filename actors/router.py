@@ -6,6 +6,7 @@ each route leads to, `actors.crew` the workers of each component class, and what
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +19,11 @@ from actors.messages import (
     ActionCall,
     ActorFailed,
     ActorLost,
+    AskHolders,
     BatchTaken,
     ComponentSpec,
     DismissComponent,
+    HoldersGiven,
     IntroduceComponent,
     Ref,
     Refused,
@@ -45,6 +48,9 @@ from emp.stanza import Stanza
 
 UNROUTED = ServiceUnavailable("no route matches")
 LOST = InternalServerError("the component was lost at work", type="wait")
+
+HOLDERS_SHOWN = 5
+"""Workers that are named when people ask who holds up a connection: the worst come first."""
 
 Numbered = tuple[int, Stanza]
 """(sequence number at the connection, stanza)"""
@@ -310,6 +316,16 @@ class RouterActor(BaseActor):
         # The connections know which of them are handled all the same.
         self._refuse_items(items, LOST)
         self._flush(crew)
+
+    def on_AskHolders(self, message: AskHolders, sender: Any) -> None:
+        connection = message.connection
+        held = Counter[str]()
+        for crew in self.calls.crews.values():
+            held.update(crew.holders(connection.incarnation))
+        most = [f"{name} {count}" for name, count in held.most_common(HOLDERS_SHOWN)]
+        more = len(held) - len(most)
+        text = ", ".join(most) + (f" and {more} more" if more else "")
+        self.send(connection.address, HoldersGiven(connection.incarnation, text or "nobody"))
 
     def on_DismissComponent(self, message: DismissComponent, sender: Any) -> None:
         spec = message.spec

@@ -114,6 +114,24 @@ async def test_a_process_that_is_stopped_is_replaced(tmp_path: Path, name: str) 
         assert all_ended([before])
 
 
+async def test_a_pause_that_lasts_is_told_with_who_holds_it_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with hanging(tmp_path, 8) as here, here.user() as bar, here.user("baz") as baz:
+        bar.say(get("sleep"))
+        bar.say(*[message(f"bad {number}") for number in range(HELD_STANZAS + 500)])
+        await here.until("paused", "main")
+        row = (await rows(here))["main"]
+        assert row.state == "paused"
+        assert re.search(r"stanzas are not handled; in hand: Bad \d+$", row.detail)
+        await here.until("connected", "main")
+        assert body(await baz.ask(message("hello"))) == "you said hello"
+        assert (await rows(here))["main"].detail == "foo@localhost/main"
+    said = capfd.readouterr().err
+    assert re.search(r"main: nothing has been read for 5 s: \d+ stanzas .* in hand: Bad", said)
+    assert re.search(r"main: reading goes on after \d+ s", said)
+
+
 async def test_a_supervisor_that_was_stopped_kills_nobody(tmp_path: Path) -> None:
     async with hanging(tmp_path, 1) as here, here.user() as bar:
         before = await rows(here)
