@@ -74,9 +74,16 @@ def _connections(app: App) -> tuple[ConnectionSpec, ...]:
     for spec in connections:
         key = (spec.settings.address, spec.settings.resource)
         if key in seen:
-            raise ConfigError(
-                f"{seen[key]} and {spec.name} are the same connection: {spec.settings.address}",
-                file=app.config.file,
+            address = spec.settings.address
+            if spec.settings.resource:
+                address += f"/{spec.settings.resource}"
+            raise app.config.error(
+                f"{seen[key]} and {spec.name} are the same connection: {address}",
+                "connections",
+                spec.settings.name,
+                remedy="remove one of them"
+                if spec.settings.kind == "component"
+                else "give each a resource of its own, or remove one",
             )
         seen[key] = spec.name
     return connections

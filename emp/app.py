@@ -16,6 +16,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import re
 import sys
 import traceback
@@ -100,7 +101,7 @@ def load(path: Path, config_file: Path | None = None, read: Read | None = None) 
     Raises ConfigError (RouteError for routes), with the place in the user's files.
     """
     layout = find(path, config_file)
-    if not layout.config_file.is_file():
+    if not os.path.lexists(layout.config_file):
         raise ConfigError(
             f"there is no configuration file {layout.config_file}",
             remedy="write it, or name another with --config FILE",

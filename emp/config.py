@@ -1,25 +1,30 @@
 """The configuration file: what it may say, and what it means.
 
 `config/emp.toml` (or `emp.toml` beside a one-file app) is TOML. Every key is in `SCHEMA`; a key
-that is not there, or a value of the wrong kind, is a `ConfigError` with file and line, and with the
-nearest right key. Nothing here opens a socket or a log.
+that is not there, or a value that cannot work, is a mistake with file and line, and with what to
+write instead. All mistakes of a file are one `ConfigError`. Nothing here opens a socket or a log.
 """
 
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from emp.errors import ConfigError, JIDError
+from emp.errors import FORBIDDEN_CHARACTERS, ConfigError, JIDError
+from emp.escaping import escape
 from emp.jid import JID
 from emp.sasl import MECHANISMS
+from emp.sasl.prep import saslprep
 from emp.stream.limits import STANZA_BYTES
+from emp.tomllines import lines_of
 
 SystemName = Literal["embedded", "multiproc"]
 ConnectionKind = Literal["component", "client"]
@@ -116,6 +121,11 @@ class Config:
     hang_limit: float | None = None
     log_level: str = "info"
     file: Path | None = None
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
+
+    def error(self, message: str, *path: str, remedy: str | None = None) -> ConfigError:
+        """A mistake in the table or key of that path, as ("connections", NAME, KEY)."""
+        return ConfigError(message, file=self.file, line=_line(self.lines, path), remedy=remedy)
 
 
 # ── the schema ──────────────────────────────────────────────────────────────────────────────────
@@ -126,14 +136,38 @@ wanted."""
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError("must be a text that is not empty")
-    return value
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, (bool, int, float)):
+        raise ValueError(f'must be a text: write "{str(value).lower()}"')
+    raise ValueError("must be a text that is not empty")
+
+
+def _line_of_text(value: Any) -> str:
+    """A text for names and addresses, which have one line that can be seen."""
+    text = _text(value)
+    if not text.isprintable():
+        raise ValueError("must not have control characters or line ends")
+    return text
+
+
+def _sendable(limit: int) -> Rule:
+    def rule(value: Any) -> str:
+        text = _text(value)
+        if found := FORBIDDEN_CHARACTERS.search(text):
+            raise ValueError(f"cannot be sent: XML has no character U+{ord(found[0]):04X}")
+        if (size := len(escape(text).encode())) > limit:
+            raise ValueError(f"has {size} bytes as XML: {limit} at most")
+        return text
+
+    return rule
 
 
 def _domain(value: Any) -> str:
+    text = _line_of_text(value)
+    _plain_host(text, "an XMPP domain")
     try:
-        jid = JID.parse(_text(value))
+        jid = JID.parse(text)
     except JIDError as error:
         raise ValueError(f"must be an XMPP domain: {error}") from None
     if jid.local or jid.resource:
@@ -142,17 +176,75 @@ def _domain(value: Any) -> str:
 
 
 def _node(value: Any) -> str:
+    text = _text(value)
+    if "@" in text:
+        raise ValueError("must be the user name alone: what is behind the @ is the host")
     try:
-        return JID(_text(value), "localhost").local or ""
+        return JID(text, "localhost").local or ""
     except JIDError as error:
         raise ValueError(f"must be the user name of a JID: {error}") from None
 
 
+def _resource(value: Any) -> str:
+    try:
+        return JID(None, "localhost", _text(value)).resource or ""
+    except JIDError as error:
+        raise ValueError(f"must be the resource of a JID: {error}") from None
+
+
+def _password(value: Any) -> str:
+    text = _text(value)
+    try:
+        prepared = saslprep(text)
+    except ValueError as error:
+        raise ValueError(f"cannot be sent: it has {error}") from None
+    if not prepared:
+        raise ValueError("has no character that counts in a password")
+    return text
+
+
+def _plain_host(text: str, what: str) -> None:
+    """Refuses what addresses have around a host. Raises ValueError with what to write."""
+    if "://" in text:
+        host = re.split("[/?#:]", text.partition("://")[2])[0]
+        raise ValueError(f"must be {what}, not a URL" + (f': write "{host}"' if host else ""))
+    host, colon, port = text.rpartition(":")
+    if (colon and ":" not in host.strip("[]")) or host[-1:] == "]":
+        if port.isdigit():
+            raise ValueError(f"must be {what} without a port: write port = {port} beside it")
+        raise ValueError(f"must be {what}: {text!r:.80} has a colon")
+
+
 def _server(value: Any) -> str:
-    host, colon, port = _text(value).rpartition(":")
-    if colon and port.isdigit() and ":" not in host:
-        raise ValueError(f"must be a host without a port: write port = {port} beside it")
-    return str(value)
+    text = _line_of_text(value)
+    _plain_host(text, "a host")
+    if text[0] == "[":
+        raise ValueError(f"must be an IPv6 address without brackets: write {text.strip('[]')!r}")
+    try:
+        ipaddress.ip_address(text)
+        return text
+    except ValueError:
+        pass
+    if ":" in text or re.fullmatch(r"[0-9.]*\.?[0-9]+\.?", text):
+        raise ValueError(f"must be a host: {text!r:.80} is no IP address")
+    if text.isascii():  # names within a private network may have an underscore
+        labels = text.removesuffix(".").split(".")
+        if len(text) <= HOST_CHARACTERS and all(map(_LABEL, labels)):
+            return text
+        raise ValueError(f"must be a host: {text!r:.80} is no name or address of a machine")
+    return _domain(text)
+
+
+HOST_CHARACTERS = 253
+"""Of a domain name as text (RFC 1035 §2.3.4)."""
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)").fullmatch
+
+STATUS_BYTES = 4_096
+"""Of a status as XML: a server need not take stanzas above 10,000 bytes (RFC 6120 §13.12)."""
+
+CAPS_BYTES = 1_024
+"""Of the software's URI, which everybody who sees our presence gets with it."""
 
 
 def _number(low: float, high: float, unit: str) -> Rule:
@@ -179,7 +271,7 @@ def _whole(low: int, high: int, what: str) -> Rule:
 
 def _one_of(*words: str) -> Rule:
     def rule(value: Any) -> str:
-        if value not in words:
+        if not isinstance(value, str) or value not in words:
             hint = _nearest(str(value), words)
             raise ValueError(
                 f"must be {_or(words)}" + (f" (did you mean {hint!r}?)" if hint else "")
@@ -200,7 +292,8 @@ def _mechanisms(value: Any) -> tuple[str, ...]:
 
 def _yes_or_no(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")
+        quoted = ", without quotes" if value in ("true", "false") else ""
+        raise ValueError(f"must be true or false{quoted}")
     return value
 
 
@@ -221,13 +314,32 @@ def _fingerprints(value: Any) -> frozenset[str]:
 
 
 def _websocket(value: Any) -> str:
-    if value == "discover" or (isinstance(value, str) and re.match("wss?://[^/?#]", value)):
-        return str(value)
-    raise ValueError('must be an address that begins with wss://, or "discover"')
+    if value == "discover":
+        return "discover"
+    wanted = 'must be an address that begins with wss://, or "discover"'
+    if not isinstance(value, str) or not value.isprintable() or " " in value:
+        raise ValueError(wanted)
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        good = False
+    if not good:
+        raise ValueError(wanted)
+    if parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"{wanted}, without user name and fragment")
+    return value
+
+
+def _uri(value: Any) -> str:
+    text = str(_sendable(CAPS_BYTES)(_line_of_text(value)))
+    if " " in text or "#" in text:
+        raise ValueError('must be the URI of your software, such as "https://example.org/bot"')
+    return text
 
 
 SCHEMA: dict[str, dict[str, Rule]] = {
-    "app": {"name": _text, "module": _text},
+    "app": {"name": _line_of_text, "module": _line_of_text},
     "system": {
         "base": _one_of("embedded", "multiproc"),
         "port": _whole(1, 65535, "a port"),
@@ -238,32 +350,32 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "kind": _one_of("component", "client"),
         "node": _node,
         "host": _domain,
-        "password": _text,
-        "password_file": _text,
-        "password_env": _text,
+        "password": _password,
+        "password_file": _line_of_text,
+        "password_env": _line_of_text,
         "secret": _text,
-        "secret_file": _text,
-        "secret_env": _text,
+        "secret_file": _line_of_text,
+        "secret_env": _line_of_text,
         "authentication": _mechanisms,
         "server": _server,
         "port": _whole(1, 65535, "a port"),
-        "resource": _text,
+        "resource": _resource,
         "minimum_authentication": _mechanism,
         "tls": _one_of("required", "direct", "none"),
         "tls_name": _domain,
-        "ca_file": _text,
+        "ca_file": _line_of_text,
         "certificate_sha256": _fingerprints,
-        "certificate": _text,
-        "key": _text,
+        "certificate": _line_of_text,
+        "key": _line_of_text,
         "dane": _yes_or_no,
         "websocket": _websocket,
         "stream_management": _yes_or_no,
-        "token_file": _text,
+        "token_file": _line_of_text,
         "presence": _yes_or_no,
         "show": _one_of("away", "chat", "dnd", "xa"),
-        "status": _text,
+        "status": _sendable(STATUS_BYTES),
         "priority": _whole(-128, 127, "a number"),
-        "caps": _text,
+        "caps": _uri,
         "subscriptions": _one_of("ask", "accept", "accept-and-reciprocate", "deny"),
         "roster": _yes_or_no,
         "carbons": _yes_or_no,
@@ -293,158 +405,311 @@ def load(file: Path, environ: Mapping[str, str] = os.environ) -> Config:
     """Read and check a configuration file.
 
     `password_file` and `ca_file` are relative to the file's folder; `password_env` names a variable
-    of `environ`. Raises `ConfigError` with file and line.
+    of `environ`. Raises one `ConfigError` for all mistakes, a line each, in the order of the file.
     """
+    text = _read(file)
     try:
-        text = file.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except FileNotFoundError:
-        raise ConfigError("no such configuration file", file=str(file)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=str(file)) from None
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"at line (\d+)", str(error))
+        raise _not_toml(file, text, error) from None
+    except RecursionError:
+        raise ConfigError("not valid TOML: nested too deep", file=file) from None
+    reader = _Reader(file, lines_of(text), environ)
+    config = reader.config(data)
+    if reader.mistakes:
+        raise all_in_one(reader.mistakes)
+    return config
+
+
+def all_in_one(mistakes: Sequence[ConfigError]) -> ConfigError:
+    """One error for several, a line each, sorted by their lines."""
+    if len(mistakes) == 1:
+        return mistakes[0]
+    ordered = sorted(mistakes, key=lambda error: (error.file or "", error.line or 0))
+    return ConfigError("\n".join(dict.fromkeys(map(str, ordered))))
+
+
+def _read(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("no such configuration file", file=file) from None
+    except IsADirectoryError:
         raise ConfigError(
-            f"not valid TOML: {error}", file=str(file), line=int(line[1]) if line else None
+            "cannot be read: it is a folder", file=file, remedy="name the file in it"
         ) from None
-    return _Reader(file, text, environ).config(data)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", file=file) from None
+    try:
+        # Editors on Windows begin a file with a byte order mark, which is not for us.
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        message = f"cannot be read: byte 0x{data[error.start]:02x} is not UTF-8"
+        raise ConfigError(message, file=file, line=line, remedy="save it as UTF-8") from None
+
+
+def _not_toml(file: Path, text: str, error: tomllib.TOMLDecodeError) -> ConfigError:
+    place = re.search(r"at line (\d+)", str(error))
+    lines = text.split("\n")
+    number = int(place[1]) if place else max(1, len(text.rstrip().split("\n")))
+    bare = re.match(r"\s*([\w-]+)\s*=\s*([^\s\"'\[{#][^\"'#]*?)\s*(#.*)?$", lines[number - 1])
+    remedy = None
+    if bare and not re.match(r"(true|false|[-+0-9.]+)$", bare[2]):
+        remedy = f'a text stands in quotes: {bare[1]} = "{bare[2]}"'
+    elif "declare" in str(error) or "overwrite" in str(error).lower():
+        remedy = "a table or key is written once"
+    return ConfigError(f"not valid TOML: {error}", file=file, line=number, remedy=remedy)
 
 
 class _Reader:
-    """One pass over one file: knows the text, so that every complaint can name its line."""
+    """One pass over one file, which notes everything that is wrong with it."""
 
-    def __init__(self, file: Path, text: str, environ: Mapping[str, str]) -> None:
-        self.file, self.lines, self.environ = file, text.splitlines(), environ
+    def __init__(
+        self, file: Path, lines: Mapping[tuple[str, ...], int], environ: Mapping[str, str]
+    ) -> None:
+        self.file, self.lines, self.environ = file, lines, environ
+        self.mistakes: list[ConfigError] = []
 
     def config(self, data: dict[str, Any]) -> Config:
+        """What the file says; of use only where there are no mistakes."""
         for name, value in data.items():
-            self.known(name, SCHEMA, "section", ())
-            if not isinstance(value, dict):
-                raise self.error(f"{name!r} must be a section: write [{name}]", (name,))
-        app = self.section(data, "app")
-        system = self.section(data, "system")
-        connections = data.get("connections", {})
+            if isinstance(value, dict) and name in SCHEMA:
+                continue
+            if name in SCHEMA:
+                shape = "[connections.NAME]" if name == "connections" else f"[{name}]"
+                self.say(f"{name!r} must be a section: write {shape}", name)
+            elif isinstance(value, dict):
+                self.unknown("section", name, SCHEMA)
+            else:
+                self.stray(name)
+        app, system, log = (self.section(data, name) for name in ("app", "system", "log"))
         return Config(
-            connections=tuple(self.connection(name, table) for name, table in connections.items()),
+            connections=tuple(self.connections(data.get("connections", {}))),
             app_name=app.get("name"),
             app_module=app.get("module"),
             system=system.get("base", "embedded"),
             system_port=system.get("port"),
             hang_limit=system.get("hang_limit"),
-            log_level=self.section(data, "log").get("level", "info"),
+            log_level=log.get("level", "info"),
             file=self.file,
+            lines=self.lines,
         )
 
     def section(self, data: dict[str, Any], name: str) -> dict[str, Any]:
-        return self.table(data.get(name, {}), SCHEMA[name], (name,))
+        table = data.get(name, {})
+        return self.table(table, SCHEMA[name], name) if isinstance(table, dict) else {}
 
-    def table(
-        self, table: dict[str, Any], rules: Mapping[str, Rule], path: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def table(self, table: dict[str, Any], rules: Mapping[str, Rule], *path: str) -> dict[str, Any]:
+        """The values that are right."""
         checked = {}
         for key, value in table.items():
-            self.known(key, rules, "key", path)
-            try:
-                checked[key] = rules[key](value)
-            except ValueError as error:
-                raise self.error(f"{key} {error}", (*path, key)) from None
+            if key not in rules:
+                self.unknown("key", key, rules, *path)
+                continue
+            for text in value if isinstance(value, list) else [value]:
+                if isinstance(text, str) and (variable := _VARIABLE(text)):
+                    self.variable(key, variable[1] or variable[2], *path)
+                    break
+            else:
+                try:
+                    checked[key] = rules[key](value)
+                except ValueError as error:
+                    self.say(f"{key} {error}", *path, key)
         return checked
 
-    def connection(self, name: str, table: Any) -> ConnectionSettings:
-        path = ("connections", name)
-        if not isinstance(table, dict):
-            hint = f"write [connections.NAME] above {name!r}"
-            raise self.error(f"connections holds one table per connection: {hint}", path)
-        keys = self.table(table, SCHEMA["connections"], path)
-        kind: ConnectionKind = keys.get("kind", "component")
-        for word in ("password", "secret"):
-            self.secret(word, keys, path)
-        for key in ("host", *_needed(kind, keys.get("authentication"))):
-            if key not in keys:
-                alternatives = f" ({key}_file or {key}_env do as well)" if key in SECRETS else ""
-                raise self.error(f"{key} is missing for kind = {kind!r}{alternatives}", path)
-        for key in _MISPLACED[kind]:
-            if key in keys:
-                raise self.error(
-                    f"{key} has no meaning for kind = {kind!r}",
-                    (*path, key),
-                    'write kind = "client" for a client account'
-                    if kind == "component"
-                    else 'write kind = "component" for an XEP-0114 component',
-                )
+    def connections(self, tables: Any) -> Iterator[ConnectionSettings]:
+        if not isinstance(tables, dict):
+            return
+        for name, table in tables.items():
+            path = ("connections", name)
+            if not isinstance(table, dict):
+                hint = f"write [connections.{name if isinstance(table, list) else 'NAME'}]"
+                hint += "" if isinstance(table, list) else f" above {name!r}"
+                self.say(f"connections holds one table per connection: {hint}", *path)
+            elif not name.isprintable() or not name or " " in name:
+                self.say(f"{name!r:.80} is no name for a connection", *path, remedy="use letters")
+            elif settings := self.connection(name, table):
+                yield settings
+
+    def connection(self, name: str, table: dict[str, Any]) -> ConnectionSettings | None:
+        path, before = ("connections", name), len(self.mistakes)
+        keys = self.table(table, SCHEMA["connections"], *path)
+        for word, rule in (("password", _password), ("secret", _text)):
+            self.secret(word, rule, keys, path)
+        kind = self.kind(table, keys, path)
+        if kind is not None:
+            for key in ("host", *_needed(kind, keys.get("authentication"))):
+                if not any(each in table for each in (key, *_sources(key))):
+                    others = f" ({key}_file or {key}_env do as well)" if key in SECRETS else ""
+                    self.say(f"{key} is missing for kind = {kind!r}{others}", *path)
+            for key in _MISPLACED[kind]:
+                for written in (key, *_sources(key)):
+                    if written in table:
+                        other = _OTHER_KIND[kind]
+                        self.say(
+                            f"{written} has no meaning for kind = {kind!r}",
+                            *path,
+                            written,
+                            remedy=f"remove it, or write {other}",
+                        )
         for key, advice in _FILES.items():
             if key in keys:
                 keys[key] = self.beside(keys[key])
-                if not keys[key].is_file():
-                    raise self.error(f"{key} {keys[key]} does not exist", (*path, key), advice)
+                if not _is_file(keys[key]):
+                    there = "is no file" if _exists(keys[key]) else "does not exist"
+                    self.say(f"{key} {str(keys[key])!r} {there}", *path, key, remedy=advice)
         if "token_file" in keys:
             keys["token_file"] = self.beside(keys["token_file"])
+            if keys["token_file"].is_dir():
+                self.say(
+                    f"token_file {str(keys['token_file'])!r} is a folder",
+                    *path,
+                    "token_file",
+                    remedy="name a file in it, which need not exist",
+                )
         for one, other in _EXCLUSIVE:
-            if one in keys and other in keys:
-                raise self.error(f"{one} and {other}: only one of them, please", (*path, other))
-        if "key" in keys and "certificate" not in keys:
-            raise self.error("key needs a certificate beside it", (*path, "key"))
+            if one in table and other in table:
+                self.say(f"{one} and {other}: only one of them, please", *path, other)
+        if "key" in table and "certificate" not in table:
+            self.say("key needs a certificate beside it", *path, "key")
+        if len(self.mistakes) > before:
+            return None
         fields = {_FIELDS.get(key, key): value for key, value in keys.items()}
         return ConnectionSettings(name=name, **fields)
 
-    def secret(self, word: str, keys: dict[str, Any], path: tuple[str, ...]) -> None:
+    def kind(
+        self, table: dict[str, Any], keys: dict[str, Any], path: tuple[str, ...]
+    ) -> ConnectionKind | None:
+        """The kind, or None where there is no telling what is meant."""
+        if "kind" in table:
+            return keys.get("kind")
+        accounts = [key for key in ("node", "password", *_sources("password")) if key in table]
+        if accounts and not any(key in table for key in ("secret", *_sources("secret"))):
+            message = f"{' and '.join(accounts)} without kind"
+            remedy = 'write kind = "client" for the account of a user; a component has a secret'
+            self.say(message, *path, accounts[0], remedy=remedy)
+            return None
+        return "component"
+
+    def secret(self, word: str, rule: Rule, keys: dict[str, Any], path: tuple[str, ...]) -> None:
         """Turn WORD_file and WORD_env into WORD."""
-        given = [key for key in (word, f"{word}_file", f"{word}_env") if key in keys]
+        given = [key for key in (word, *_sources(word)) if key in keys]
+        source, variable = keys.pop(f"{word}_file", None), keys.pop(f"{word}_env", None)
         if len(given) > 1:
-            raise self.error(f"{' and '.join(given)}: only one of them, please", (*path, given[1]))
-        if f"{word}_file" in keys:
-            source = self.beside(keys.pop(f"{word}_file"))
+            self.say(f"{' and '.join(given)}: only one of them, please", *path, given[1])
+        elif source is not None or variable is not None:
             try:
-                keys[word] = source.read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                raise self.error(
-                    f"{word}_file cannot be read: {error}", (*path, given[0])
-                ) from None
-        elif f"{word}_env" in keys:
-            variable = keys.pop(f"{word}_env")
-            if not self.environ.get(variable):
-                raise self.error(
-                    f"{word}_env: the environment has no {variable}", (*path, given[0])
+                keys[word] = rule(
+                    self.environment(variable) if source is None else self.first_line(source)
                 )
-            keys[word] = self.environ[variable]
+            except ValueError as error:
+                self.say(f"{given[0]}: {error}", *path, given[0])
+
+    def environment(self, variable: str) -> str:
+        if not self.environ.get(variable):
+            raise ValueError(f"the environment has no {variable}")
+        return self.environ[variable]
+
+    def first_line(self, name: str) -> str:
+        file = self.beside(name)
+        try:
+            text = file.read_text(encoding="utf-8-sig").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = "it is not UTF-8" if isinstance(error, UnicodeError) else error.strerror
+            raise ValueError(f"{str(file)!r} cannot be read: {reason}") from None
+        if not text:
+            raise ValueError(f"{str(file)!r} is empty")
+        return text
 
     def beside(self, name: str) -> Path:
-        return (self.file.parent / Path(name).expanduser()).resolve()
+        try:
+            path = Path(name).expanduser()
+        except RuntimeError:  # ~somebody who is not there
+            path = Path(name)
+        return (self.file.parent / path).resolve()
 
-    def known(
-        self, name: str, words: Mapping[str, object], what: str, path: tuple[str, ...]
-    ) -> None:
-        if name in words:
-            return
-        hint = _nearest(name, words)
+    # -- mistakes ---------------------------------------------------------------------------------
+
+    def say(self, message: str, *path: str, remedy: str | None = None) -> None:
+        line = _line(self.lines, path)
+        self.mistakes.append(ConfigError(message, file=self.file, line=line, remedy=remedy))
+
+    def unknown(self, what: str, name: str, words: Mapping[str, object], *path: str) -> None:
         where = f" in [{'.'.join(path)}]" if path else ""
-        raise self.error(
-            f"unknown {what} {name!r}{where}",
-            (*path, name),
-            f"did you mean {hint!r}?" if hint else f"known are {', '.join(sorted(words))}",
+        elsewhere = [each for each, keys in SCHEMA.items() if path and name in keys]
+        if hint := _nearest(name, words):
+            remedy = f"did you mean {hint!r}?"
+        elif elsewhere:
+            shown = "connections.NAME" if elsewhere[0] == "connections" else elsewhere[0]
+            remedy = f"it belongs into [{shown}]"
+        else:
+            remedy = f"known are {', '.join(sorted(words))}"
+        self.say(f"unknown {what} {name!r:.80}{where}", *path, name, remedy=remedy)
+
+    def stray(self, name: str) -> None:
+        """A key before the first section."""
+        for section, keys in SCHEMA.items():
+            if hint := name if name in keys else _nearest(name, keys):
+                shown = "connections.NAME" if section == "connections" else section
+                self.say(
+                    f"{name!r:.80} stands in no section",
+                    name,
+                    remedy=f"write [{shown}] above it" + ("" if hint == name else f", and {hint}"),
+                )
+                return
+        self.unknown("key", name, SCHEMA)
+
+    def variable(self, key: str, variable: str, *path: str) -> None:
+        """${VAR} would be taken as it stands, which nobody wants."""
+        word = key.partition("_")[0]
+        if key in SECRETS:
+            remedy = (
+                f'write {word}_env = "{variable}" for what the environment has; a {word} that'
+                f" really reads so can stand in a {word}_file"
+            )
+        elif key.removesuffix("_env") in SECRETS:
+            remedy = f'write {key} = "{variable}"'
+        else:
+            remedy = "write the value itself, or start with another file: --config FILE"
+        self.say(
+            f"{key}: variables such as ${{{variable}}} are not replaced", *path, key, remedy=remedy
         )
 
-    def error(self, message: str, path: tuple[str, ...], remedy: str | None = None) -> ConfigError:
-        return ConfigError(message, file=str(self.file), line=self.line(path), remedy=remedy)
 
-    def line(self, path: tuple[str, ...]) -> int | None:
-        """The line where `path` begins: its [table] header, or its key below that header."""
-        header: tuple[str, ...] = ()
-        found = None
-        for number, line in enumerate(self.lines, 1):
-            if table := re.match(r"\s*\[\[?\s*([^\]]+?)\s*\]", line):
-                header = tuple(part.strip(" \"'") for part in table[1].split("."))
-                if header == path[: len(header)]:
-                    found = number
-                if header == path:
-                    return number
-            elif key := re.match(r"\s*([\w.\"'-]+)\s*=", line):
-                keys = tuple(part.strip("\"'") for part in key[1].split("."))
-                if (*header, *keys) == path:
-                    return number
-        return found
+def _line(lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> int | None:
+    """The line where the path begins, or what it is in."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that is closed to us
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _sources(word: str) -> tuple[str, ...]:
+    """The keys that say where a secret comes from."""
+    return (f"{word}_file", f"{word}_env") if word in SECRETS else ()
+
+
+_VARIABLE = re.compile(r"\$\{([^{}]{1,80})\}|\A\$([A-Z_][A-Z0-9_]*)\Z").search
+"""${NAME} anywhere, or $NAME as the whole value: what people write who hope for the environment."""
+
+_OTHER_KIND = {
+    "client": 'kind = "component" for an XEP-0114 component',
+    "component": 'kind = "client" for a client account',
+}
 SECRETS = ("password", "secret")
 _FILES = {
     "ca_file": "name the file of the authority to trust; for the development server, "

@@ -25,8 +25,9 @@ from actors.messages import AppRef
 from actors.plan import make_plan
 from emp import __version__
 from emp import app as application
-from emp.config import SystemName
+from emp.config import Config, SystemName, all_in_one
 from emp.errors import ConfigError, EmpError
+from emp.net.pems import examine
 
 APP = click.Path(path_type=Path)
 
@@ -215,6 +216,10 @@ def _print_report(report: Report) -> None:
 def check(path: Path, config: Path | None) -> None:
     """Read the configuration, the routes and the components of PATH; connect to nothing.
 
+    All mistakes are told, with file and line; the exit code is then 2. Certificates and keys are
+    opened. What works today and may not tomorrow (a certificate that ends soon, a key that others
+    can read) is a warning, and the exit code stays 0.
+
     \b
     Examples:
       emp check apps/hack
@@ -222,6 +227,7 @@ def check(path: Path, config: Path | None) -> None:
     """
     app = application.load(path, config)
     plan = make_plan(app, AppRef(str(path), str(config) if config else None))
+    _examine_files(app.config)
     for spec in plan.connections:
         click.echo(f"connection  {spec.name}: {spec.settings.kind} {spec.settings.address}")
     for component in plan.components:
@@ -232,6 +238,20 @@ def check(path: Path, config: Path | None) -> None:
             f"route       {route.xpath} → {route.component.__name__}.{route.action} ({where})"
         )
     click.secho("all right", fg="green")
+
+
+def _examine_files(config: Config) -> None:
+    """Print warnings about certificates and keys. Raises ConfigError for what cannot work."""
+    mistakes = []
+    for settings in config.connections:
+        for key, message, remedy, fatal in examine(settings):
+            told = config.error(message, "connections", settings.name, key, remedy=remedy)
+            if fatal:
+                mistakes.append(told)
+            else:
+                click.secho(f"warning: {told}", fg="yellow", err=True)
+    if mistakes:
+        raise all_in_one(mistakes)
 
 
 @emp.command()
