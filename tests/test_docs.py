@@ -1,9 +1,11 @@
-"""Every example in the README and the guides is run."""
+"""Every example in the README and the guides is run: applications are loaded, pieces of code that
+say by assert what comes out are run one after the other."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +17,39 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+
+def is_piece(language: str, code: str) -> bool:
+    """Whether it is no application, but a piece of code that says by assert what comes out."""
+    return language == "python" and not re.match(r"# \S+\.py\n", code) and "assert " in code
+
+
 EXAMPLES = [
     pytest.param(language, code, id=f"{document.name}-{number}")
     for document in DOCUMENTS
     for number, (language, code) in enumerate(BLOCK.findall(document.read_text()), 1)
-    if language in ("python", "toml")
+    if language in ("python", "toml") and not is_piece(language, code)
 ]
+
+
+PIECES = {
+    document: pieces
+    for document in DOCUMENTS
+    if (
+        pieces := [
+            code
+            for language, code in BLOCK.findall(document.read_text())
+            if is_piece(language, code)
+        ]
+    )
+}
+
+
+@pytest.mark.parametrize("document", PIECES, ids=lambda path: path.name)
+def test_pieces(document: Path) -> None:
+    names: dict[str, Any] = {}
+    for code in PIECES[document]:
+        line = document.read_text().partition(code)[0].count("\n")  # of the block, for tracebacks
+        exec(compile("\n" * line + code, str(document), "exec"), names)
 
 
 @pytest.mark.parametrize(("language", "code"), EXAMPLES)
