@@ -83,6 +83,7 @@ class Boot:
     control: ControlServer | None = None
     watchdog: Watchdog | None = None
     seen: int = 0
+    ending: asyncio.Future[list[str]] | None = None
 
     async def ask(self, message: object, timeout: float) -> object:
         """Ask the supervisor. Raises TimeoutError."""
@@ -130,7 +131,13 @@ class Boot:
         self.watchdog = Watchdog(limit or 0.0, directory, last)
 
     async def shut_down(self, grace: float = STOP_GRACE) -> list[str]:
-        """Stop in order what was started, whatever was. Returns what had to be killed."""
+        """Stop in order what was started, whatever was. Returns what had to be killed. Once: who
+        calls it again waits for the same end."""
+        if self.ending is None:
+            self.ending = asyncio.ensure_future(self._shut_down(grace))
+        return await asyncio.shield(self.ending)
+
+    async def _shut_down(self, grace: float) -> list[str]:
         killed: list[str] = []
         try:
             if self.system is not None:
@@ -146,6 +153,7 @@ class Boot:
         finally:
             if self.watchdog is not None:
                 self.watchdog.stop()
+            self.system = self.supervisor = None
             if self.control is not None:
                 await self.control.stop()
             if self.run is not None:
@@ -236,7 +244,7 @@ async def boot_up(boot: Boot, report: Callable[[Report], None]) -> None:
         began = time.perf_counter()
         detail = await step(boot)
         report(Report(name, detail, time.perf_counter() - began))
-        if boot.stop_requested.is_set():
+        if boot.stop_requested.is_set() or boot.ending is not None:
             return
     if boot.plan is None:
         raise BootFailed("there is no plan")

@@ -1,5 +1,8 @@
 """Logging, in one process or in many: every process writes its own lines to standard error.
 
+A record is one line, whatever others have put into it (`emp.printable`); only a traceback has lines
+of its own. Writing never waits (`actors.lines`).
+
 In the processes that Thespian starts, it replaces the root logger and the logger manager by its own
 forwarder, which sends each record as a message in the same queue as the stanzas. So the manager
 that Python made is kept here when this module is imported, and put back before anything is logged.
@@ -9,11 +12,94 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import traceback
+from types import TracebackType
+from typing import Any, Final, TypeAlias
+
+from actors.lines import STDERR, Lines, lines
+from emp.printable import printable
 
 _ROOT = logging.getLogger()
 _MANAGER = logging.Logger.manager
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+_Error: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class LineFormatter(logging.Formatter):
+    """A record in one line, below it the traceback: its own line feeds are the only ones."""
+
+    def __init__(self) -> None:
+        super().__init__(FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        # Not upstream's: that leaves a traceback at the record, escaped or not, for the next one.
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record)
+        parts = [printable(self.formatMessage(record))]
+        if record.exc_info and record.exc_info[1] is not None:
+            parts.append(self.formatException(record.exc_info))
+        if record.stack_info:
+            parts.append(_lines_of(record.stack_info))
+        return "\n".join(parts)
+
+    def formatException(self, ei: Any) -> str:
+        return format_error(ei[1])
+
+
+def format_error(error: BaseException) -> str:
+    """The traceback of an exception, in which the texts of exceptions are one line each."""
+    found = traceback.TracebackException.from_exception(error)
+    _escape(found)
+    return _lines_of("".join(found.format()).rstrip("\n"))
+
+
+def _escape(error: traceback.TracebackException) -> None:
+    # What `format` writes as it stands, and others may have written. It has no public way to it.
+    waiting = [error]
+    while waiting:
+        found = waiting.pop()
+        for name in ("_str", "msg", "text", "filename"):
+            value = getattr(found, name, None)
+            if isinstance(value, str):
+                setattr(found, name, printable(value.rstrip("\n")))
+        if notes := getattr(found, "__notes__", None):
+            found.__notes__ = [printable(str(note)) for note in notes]
+        inner = getattr(found, "exceptions", None) or ()
+        waiting += [each for each in (found.__cause__, found.__context__, *inner) if each]
+
+
+def _lines_of(text: str) -> str:
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+class LineHandler(logging.Handler):
+    """Writes to standard error, and is never in the way."""
+
+    def __init__(self, target: Lines) -> None:
+        super().__init__()
+        self.setFormatter(LineFormatter())
+        self._target = target
+        target.notice = self._lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._target.put(self.format(record))
+        except Exception:  # noqa: BLE001 arguments that do not fit: upstream prints them as they are
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exception()
+        self._target.put(self._line(f"{record.pathname}:{record.lineno}: cannot log: {error!r}"))
+
+    def _lost(self, number: int) -> str:
+        return self._line(f"{number} lines were lost: they came faster than they were read")
+
+    def _line(self, text: str) -> str:
+        values = {"name": "emp.log", "levelname": "WARNING", "levelno": logging.WARNING}
+        return self.format(logging.makeLogRecord({**values, "msg": text}))
 
 
 def configure_logging(level: str) -> None:
@@ -21,12 +107,39 @@ def configure_logging(level: str) -> None:
     logging.root = _ROOT  # type: ignore[assignment]
     logging.Logger.root = _ROOT  # type: ignore[assignment]
     logging.Logger.manager = _MANAGER
-    for handler in _ROOT.handlers[:]:
-        _ROOT.removeHandler(handler)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(FORMAT))
-    _ROOT.addHandler(handler)
+    for old in _ROOT.handlers[:]:
+        _ROOT.removeHandler(old)
+    _ROOT.addHandler(_handler())
     _ROOT.setLevel(level.upper())
     # Thespian logs every actor that it starts and every message of a dead one at info and warning.
     logging.getLogger("Thespian").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _handler() -> logging.Handler:
+    if sys.stderr is None or sys.stderr is sys.__stderr__:
+        return LineHandler(lines(STDERR))
+    handler = logging.StreamHandler(sys.stderr)  # somebody wants it elsewhere
+    handler.setFormatter(LineFormatter())
+    return handler
+
+
+def take_process() -> None:
+    """This process is ours: what Python itself has to say goes the way of the log."""
+    logging.captureWarnings(True)
+    threading.excepthook = _thread_failed
+    sys.unraisablehook = _unraisable
+
+
+def _thread_failed(failed: Any) -> None:
+    if not issubclass(failed.exc_type, SystemExit):
+        name = failed.thread.name if failed.thread else "?"
+        _log.error("thread %s failed", name, exc_info=failed.exc_value)
+
+
+def _unraisable(failed: Any) -> None:
+    what = failed.err_msg or "exception ignored in"
+    _log.error("%s: %r", what, failed.object, exc_info=failed.exc_value)
+
+
+_log: Final = logging.getLogger("emp.python")

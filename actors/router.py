@@ -251,7 +251,8 @@ class RouterActor(BaseActor):
             if stanza.kind != "presence" and self.told_unrouted.may(_shape(stanza), now):
                 route = suggest(stanza)
                 if self.told_unrouted.may(route, now):
-                    logger.info("no route matches a stanza; this one would:\n%s", route)
+                    line = route.replace("\n", "  ")
+                    logger.info("no route matches a stanza; this one would: %s", line)
         self._refuse(connection, [number for number, _ in items], UNROUTED)
 
     def _turn_away(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from actors import control, rundir
-from actors.commands.output import completion_script, run_command, table
+from actors.commands.output import completion_script, run_command, say, say_json, table
 from actors.rundir import Run
 from emp import __version__
 from emp.errors import ConfigError, EmpError
@@ -49,9 +49,9 @@ def list_applications(as_json: bool) -> None:
     runs = rundir.running()
     if as_json:
         rows = [{"app": r.app, "pid": r.pid, "system": r.system, "path": r.path} for r in runs]
-        click.echo(json.dumps(rows, indent=2))
+        say_json(rows, indent=2)
     elif not runs:
-        click.echo("no application runs")
+        say("no application runs")
     else:
         rows_text = [[f"{r.app}-{r.pid}", r.system, r.path] for r in runs]
         click.echo(table(rows_text, ["APPLICATION", "SYSTEM", "PATH"]))
@@ -64,7 +64,7 @@ def ps(app: str | None, as_json: bool) -> None:
     """List the actors, one line each."""
     actors = _ask(app, {"command": "actors"})["actors"]
     if as_json:
-        click.echo(json.dumps(actors, indent=2))
+        say_json(actors, indent=2)
         return
     rows = [
         [
@@ -90,7 +90,7 @@ def tree(app: str | None, as_json: bool) -> None:
     actors = _ask(app, {"command": "actors"})["actors"]
     roots = _children(actors, None)
     if as_json:
-        click.echo(json.dumps(roots, indent=2))
+        say_json(roots, indent=2)
         return
     for root in roots:
         _draw(root, "", "")
@@ -107,7 +107,7 @@ def _children(actors: list[dict[str, Any]], parent: str | None) -> list[dict[str
 def _draw(actor: dict[str, Any], first: str, rest: str) -> None:
     detail = f": {actor['detail']}" if actor["detail"] else ""
     state = f"{actor['state']}{detail}"
-    click.echo(f"{first}{actor['name']} ({actor['kind']}, pid {actor['pid'] or '-'}) {state}")
+    say(f"{first}{actor['name']} ({actor['kind']}, pid {actor['pid'] or '-'}) {state}")
     for index, child in enumerate(actor["children"]):
         last = index == len(actor["children"]) - 1
         _draw(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
@@ -121,11 +121,11 @@ def inspect(app: str | None, actor: str, as_json: bool) -> None:
     """Ask ACTOR what it is doing, and show what it answers."""
     facts = _ask(app, {"command": "inspect", "actor": actor})["facts"]
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        say_json(facts, indent=2)
         return
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        click.echo(f"{key.ljust(width)}  {_shown(key, value)}")
+        say(f"{key.ljust(width)}  {_shown(key, value)}")
 
 
 def _shown(key: str, value: Any) -> str:
@@ -170,7 +170,7 @@ def spawn(
     routes = [[xpath, action]] if xpath is not None else []
     command = {"command": "spawn", "name": name, "reference": component, "routes": routes}
     _ask(app, command)
-    click.echo(json.dumps({"name": name}) if as_json else f"{name} runs")
+    _done(as_json, {"name": name}, f"{name} runs")
 
 
 def _numbered(base: str) -> Any:
@@ -194,15 +194,15 @@ def reload(app: str | None, as_json: bool) -> None:
     """
     answer = _ask(app, {"command": "reload"})
     if as_json:
-        click.echo(json.dumps(answer))
+        say_json(answer)
         return
     count = answer["routes"]
-    click.echo("1 route is in use" if count == 1 else f"{count} routes are in use")
+    say("1 route is in use" if count == 1 else f"{count} routes are in use")
     if answer["started"]:
-        click.echo(f"started: {', '.join(answer['started'])}")
+        say(f"started: {', '.join(answer['started'])}")
     if answer["idle"]:
         names = ", ".join(answer["idle"])
-        click.echo(f"no route leads to them any more, and they keep running: {names}")
+        say(f"no route leads to them any more, and they keep running: {names}")
 
 
 @admin.command()
@@ -216,7 +216,7 @@ def reconnect(app: str | None, connection: str, as_json: bool) -> None:
     connects anew. `emp-admin ps` shows what becomes of it.
     """
     _ask(app, {"command": "reconnect", "actor": connection})
-    click.echo(json.dumps({"reconnecting": connection}) if as_json else f"{connection} reconnects")
+    _done(as_json, {"reconnecting": connection}, f"{connection} reconnects")
 
 
 @admin.command()
@@ -234,7 +234,7 @@ def stop(app: str | None, actor: str | None, as_json: bool) -> None:
     else:
         _ask(app, {"command": "stop-actor", "actor": actor})
         done = actor
-    click.echo(json.dumps({"stopped": done}) if as_json else f"{done} is stopped")
+    _done(as_json, {"stopped": done}, f"{done} is stopped")
 
 
 @admin.command()
@@ -242,6 +242,13 @@ def stop(app: str | None, actor: str | None, as_json: bool) -> None:
 def completion(shell: str) -> None:
     """Print the script that completes the words of emp-admin in SHELL."""
     click.echo(completion_script(admin, "emp-admin", shell))
+
+
+def _done(as_json: bool, facts: dict[str, str], text: str) -> None:
+    if as_json:
+        say_json(facts)
+    else:
+        say(text)
 
 
 def _choose(name: str | None) -> Run:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from actors import boot as booting
 from actors import rundir
 from actors.boot import Boot, Report
 from actors.collecting import settle
-from actors.commands.output import FAILED, complain, completion_script, run_command
+from actors.commands.output import FAILED, call, complain, completion_script, run_command, say
 from actors.commands.routes import routes
-from actors.commands.say import say
+from actors.commands.say import say as saying
 from actors.commands.server import server
+from actors.lines import leave
+from actors.logs import take_process
 from actors.messages import AppRef
 from actors.plan import make_plan
+from actors.stopping import Stops
 from emp import __version__
 from emp import app as application
 from emp.config import Config, SystemName, all_in_one
@@ -67,11 +70,13 @@ def emp() -> None:
     show_default=True,
     help="Event loop of the embedded system; auto takes uvloop where it is installed.",
 )
-@click.option("--quiet", is_flag=True, help="Print no boot report; only what goes wrong.")
+@click.option(
+    "--quiet", is_flag=True, help="Print nothing but what goes wrong, and that to standard error."
+)
 def start(
     path: Path, config: Path | None, system: SystemName | None, loop: str, quiet: bool
 ) -> int:
-    """Run the application at PATH until Ctrl-C or SIGTERM.
+    """Run the application at PATH until Ctrl-C, SIGTERM or SIGHUP.
 
     PATH is a folder, or a single .py file. A second signal stops at once.
 
@@ -83,6 +88,7 @@ def start(
     """
     if config is not None and not config.is_file():
         raise ConfigError(f"there is no configuration file {config}")
+    take_process()
     runner = asyncio.Runner(loop_factory=_loop_factory(path, config, system, loop))
     try:
         return runner.run(_start(path, config, system, quiet))
@@ -105,9 +111,8 @@ def _close(runner: asyncio.Runner, error: BaseException | None) -> None:
 def _leave(error: BaseException | None) -> None:
     if isinstance(error, EmpError):
         complain(error)
-    click.secho("stopping: tasks or threads of the application do not end", fg="yellow", err=True)
-    sys.stdout.flush()
-    os._exit(FAILED)
+    call(("stopping: tasks or threads of the application do not end", "yellow"), err=True)
+    leave(FAILED)
 
 
 def _loop_factory(path: Path, config: Path | None, system: SystemName | None, loop: str) -> Any:
@@ -126,8 +131,8 @@ def _loop_factory(path: Path, config: Path | None, system: SystemName | None, lo
 
 async def _start(path: Path, config: Path | None, system: SystemName | None, quiet: bool) -> int:
     boot = Boot(path, config, system)
-    stops = _Stops(boot)
-    report = _say_nothing if quiet else _print_report
+    stops = Stops(boot.stop_requested.set, partial(_kill, boot), _hush if quiet else _warn)
+    report = _report_faults if quiet else _report
     began = time.perf_counter()
     code = 0
     try:
@@ -135,29 +140,28 @@ async def _start(path: Path, config: Path | None, system: SystemName | None, qui
         settle()
         if not boot.stop_requested.is_set() and boot.plan is not None:
             seconds = time.perf_counter() - began
-            click.secho(
-                f"{boot.plan.app_name} is up ({seconds:.2f} s). Ctrl-C stops it.", bold=True
-            )
-            await _watch(boot)
+            if not quiet:
+                call(f"{boot.plan.app_name} is up ({seconds:.2f} s). Ctrl-C stops it.", bold=True)
+            await _watch(boot, report)
     except TimeoutError:
         raise EmpError("the supervisor is gone or hung; everything was stopped") from None
     finally:
         killed = await boot.shut_down()
         stops.close()
         for what in killed:
-            click.secho(f"stopping: {what}", fg="yellow", err=True)
+            _warn(f"stopping: {what}")
             code = FAILED
     if not quiet:
-        click.echo("stopped")
+        call("stopped")
     return code
 
 
-async def _watch(boot: Boot) -> None:
+async def _watch(boot: Boot, report: Callable[[Report], None]) -> None:
     """Show what goes wrong while the application runs; return when it shall stop."""
     gone: set[str] = set()
     everybody = {spec.name for spec in boot.plan.connections} if boot.plan else set()
     async for event in boot.events(booting.POLL_RUNNING):
-        booting.show(event, _print_report)
+        booting.show(event, report)
         if event.kind == "connected":  # the operator has helped
             gone.discard(event.name)
         if event.kind == "failed":
@@ -165,49 +169,39 @@ async def _watch(boot: Boot) -> None:
             failure = booting.failure(event)
             if event.name not in everybody or gone >= everybody:
                 raise failure
-            click.secho(f"error: {failure}", fg="red", err=True)
+            call((f"error: {failure}", "red"), err=True)
 
 
-class _Stops:
-    """SIGINT and SIGTERM: the first stops in order, the second at once.
-
-    Python's own handlers, not the loop's: a loop that is held up, by an import or by an action that
-    never returns, must be stopped too.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, boot: Boot) -> None:
-        self.boot, self.count = boot, 0
-        self._loop = asyncio.get_running_loop()
-        self._before = {number: signal.signal(number, self._signalled) for number in self.SIGNALS}
-
-    def _signalled(self, number: int, frame: object) -> None:
-        self.count += 1
-        if self.count == 1:
-            os.write(2, b"stopping; once more stops at once\n")  # print() may be interrupted by us
-            self._loop.call_soon_threadsafe(self.boot.stop_requested.set)
-            return
-        if self.boot.system is not None:
-            self.boot.system.kill()
-        if self.boot.run is not None:
-            rundir.remove(self.boot.run)
-        os._exit(128 + number)
-
-    def close(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+def _kill(boot: Boot) -> None:
+    """What must not be left behind by a process that ends at once."""
+    if boot.system is not None:
+        boot.system.kill()
+    if boot.run is not None:
+        rundir.remove(boot.run)
 
 
-def _say_nothing(report: Report) -> None:
+def _warn(text: str) -> None:
+    call((text, "yellow"), err=True)
+
+
+def _hush(text: str) -> None:
+    pass
+
+
+def _report(report: Report) -> None:
+    _print_report(report, err=False)
+
+
+def _report_faults(report: Report) -> None:
+    """Standard output is for nobody, then."""
     if not report.ok:
-        _print_report(report)
+        _print_report(report, err=True)
 
 
-def _print_report(report: Report) -> None:
-    mark = click.style("✓", fg="green") if report.ok else click.style("!", fg="yellow")
+def _print_report(report: Report, err: bool) -> None:
+    mark = ("✓", "green") if report.ok else ("!", "yellow")
     spent = f"{report.seconds * 1000:6.0f} ms" if report.seconds is not None else " " * 9
-    click.echo(f"  {mark} {report.name:<24}{spent}   {report.detail}")
+    call("  ", mark, f" {report.name:<24}{spent}   {report.detail}", err=err)
 
 
 @emp.command()
@@ -229,15 +223,13 @@ def check(path: Path, config: Path | None) -> None:
     plan = make_plan(app, AppRef(str(path), str(config) if config else None))
     _examine_files(app.config)
     for spec in plan.connections:
-        click.echo(f"connection  {spec.name}: {spec.settings.kind} {spec.settings.address}")
+        say(f"connection  {spec.name}: {spec.settings.kind} {spec.settings.address}")
     for component in plan.components:
-        click.echo(f"component   {component.name}: {component.reference}")
+        say(f"component   {component.name}: {component.reference}")
     for route in app.table.routes:
         where = Path(route.source).name
-        click.echo(
-            f"route       {route.xpath} → {route.component.__name__}.{route.action} ({where})"
-        )
-    click.secho("all right", fg="green")
+        say(f"route       {route.xpath} → {route.component.__name__}.{route.action} ({where})")
+    say(("all right", "green"))
 
 
 def _examine_files(config: Config) -> None:
@@ -268,7 +260,7 @@ def completion(shell: str) -> None:
 
 emp.add_command(routes)
 emp.add_command(server)
-emp.add_command(say)
+emp.add_command(saying)
 
 
 def run() -> int:

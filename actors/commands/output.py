@@ -1,14 +1,22 @@
-"""What both commands share: errors in one line, tables, completion."""
+"""What the commands share: what they print, errors in one line, tables, completion."""
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import get_completion_class
 
+from actors import cores
+from actors.lines import STDERR, STDOUT, flush, lines
 from emp.errors import ConfigError, EmpError
+from emp.printable import printable
 
 FAILED = 1
 """Exit code: it was asked well, and did not work."""
@@ -16,45 +24,108 @@ FAILED = 1
 MISTAKE = 2
 """Exit code: what was asked, or configured, is wrong. The same as click's for wrong options."""
 
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""What becomes of writing to a full disk, a terminal that is gone, a closed descriptor."""
+
+
+def say(*parts: str | tuple[str, str], err: bool = False, bold: bool = False) -> None:
+    """Print one line: parts, some with a colour: (text, colour). Whoever wrote the text, it is one
+    line and steers no terminal."""
+    click.echo(_line(parts, bold), err=err)
+
+
+def call(*parts: str | tuple[str, str], err: bool = False, bold: bool = False) -> None:
+    """The same for what runs a loop, which nobody who reads may hold up (`actors.lines`)."""
+    stream: TextIO | None = sys.stderr if err else sys.stdout
+    text = _line(parts, bold)
+    own: TextIO | None = sys.__stderr__ if err else sys.__stdout__
+    if stream is None or stream is not own:
+        click.echo(text, err=err)  # closed, or a test's
+    else:
+        lines(STDERR if err else STDOUT).put(text if stream.isatty() else click.unstyle(text))
+
+
+def _line(parts: Sequence[str | tuple[str, str]], bold: bool) -> str:
+    texts = [(part, None) if isinstance(part, str) else part for part in parts]
+    return "".join(click.style(printable(text), fg=fg, bold=bold or None) for text, fg in texts)
+
+
+def say_json(value: Any, indent: int | None = None) -> None:
+    """Print JSON: ASCII without controls."""
+    click.echo(json.dumps(value, indent=indent).replace("\x7f", "\\u007f"))
+
 
 def complain(error: EmpError) -> int:
     """Print the error in one line; returns the exit code that fits it."""
-    first, *rest = str(error).splitlines() or [type(error).__name__]
-    click.secho(f"error: {first}", fg="red", err=True)
+    first, *rest = str(error).split("\n")
+    call((f"error: {first or type(error).__name__}", "red"), err=True)
     for line in rest:
-        click.secho(f"       {line}", fg="red", err=True)
+        call((f"       {line}", "red"), err=True)
     return MISTAKE if isinstance(error, ConfigError) else FAILED
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
     """Columns as wide as their widest cell, two blanks between them."""
-    lines = [head, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
     )
 
 
 def run_command(command: click.Command, name: str) -> int:
     """Run a click command as a program; returns its exit code. Ctrl-C ends it without a
     traceback."""
+    _hold_standard_streams()
+    cores.refuse()
+    code = _run(command, name)
+    if not flush():
+        os._exit(code)  # Python would wait for whoever reads
+    return code
+
+
+def _run(command: click.Command, name: str) -> int:
     try:
         result = command.main(prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
-        click.echo("", err=True)
         return 130
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except EmpError as error:
         return complain(error)
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # `| head` has seen enough
+        _forget_output()
         return FAILED
+    except OSError as error:
+        if error.errno not in UNWRITABLE or error.filename is not None:
+            raise
+        _forget_output()
+        return complain(EmpError(f"cannot write the output: {error.strerror}"))
     return result if isinstance(result, int) else 0
+
+
+def _hold_standard_streams() -> None:
+    """Give 0, 1 and 2 to nothing where they are closed: a socket with one of these numbers would
+    get what is printed."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    while nothing <= STDERR:
+        nothing = os.dup(nothing)
+    os.close(nothing)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # closed, or a test's
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _forget_output() -> None:
+    """What Python could not write, it would try again at the end, and complain."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, STDOUT)
+    os.close(nothing)
 
 
 def completion_script(command: click.Command, program: str, shell: str) -> str:

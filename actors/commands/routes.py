@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from actors.commands.output import FAILED, table
+from actors.commands.output import FAILED, say_json, table
 from actors.messages import AppRef, ConnectionSpec
 from actors.plan import make_plan
 from emp import app as application
@@ -19,6 +18,7 @@ from emp import ns
 from emp.app import App
 from emp.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from emp.names import twin
+from emp.printable import printable
 from emp.routing.explain import Explanation, as_json, explain, route_as_json, text
 from emp.routing.table import ALWAYS, Route, RouteTable
 from emp.stanza import Stanza
@@ -75,7 +75,7 @@ def routes(
     found = [_explained(app.table, stanza, specs) for stanza in stanzas]
     if for_programs:
         rows = [{"connection": spec.name, **as_json(each)} for spec, each in found]
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows, indent=2)
     else:
         click.echo("\n\n".join(_told(spec, each) for spec, each in found))
     return 0 if all(each.match is not None for _, each in found) else FAILED
@@ -92,7 +92,7 @@ def _list(app: App, for_programs: bool) -> None:
             "census": dict(census),
             "always": app.table.always,
         }
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        say_json(content, indent=2)
         return
     head = ("NO.", "ACTION", "WHERE", "FOUND BY", "ONLY", "XPATH")
     click.echo(table([_row(route, app.directory) for route in routes], head))
@@ -154,7 +154,7 @@ def _explained(
 def _told(spec: ConnectionSpec, explanation: Explanation) -> str:
     first, *rest = text(explanation).split("\n")
     by = f"by connection {spec.name} ({spec.settings.kind} {spec.settings.address})"
-    return "\n".join([click.style(first, bold=True), by, *rest])
+    return "\n".join([click.style(printable(first), bold=True), *map(printable, (by, *rest))])
 
 
 def _content(file: str) -> tuple[bytes, str]:

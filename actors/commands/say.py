@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from actors.commands import output
 from actors.commands.server import DIRECTORY_OPTION, PORT, pair
 from emp.config import ConnectionSettings
 from emp.errors import ConfigError, EmpError
@@ -70,7 +71,7 @@ async def _say(settings: ConnectionSettings, to: str, text: str, timeout: float)
         await stream.close(CLOSE)
     if (error := answer.failure) is not None:
         raise EmpError(f"{answer.from_text}: {error}")
-    click.echo(f"{answer.from_text}: {answer.body}")
+    output.say(f"{answer.from_text}: {answer.body}")
 
 
 class _Sink:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from actors.commands.output import call
 from emp.devserver import DevServer
 from emp.errors import ConfigError
 
@@ -110,31 +111,29 @@ async def _serve(
     development: DevServer, accounts: tuple[str, ...], components: tuple[str, ...]
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     await development.start()
-    click.secho(f"XMPP server for {development.domain}", bold=True)
-    click.echo(f"  clients      127.0.0.1:{development.port}, STARTTLS")
+    call(f"XMPP server for {development.domain}", bold=True)
+    call(f"  clients      127.0.0.1:{development.port}, STARTTLS")
     if development.direct_port is not None:
-        click.echo(f"  clients      127.0.0.1:{development.direct_port}, TLS from the first byte")
+        call(f"  clients      127.0.0.1:{development.direct_port}, TLS from the first byte")
     if development.websocket_port is not None:
-        click.echo(f"  clients      {development.websocket}")
+        call(f"  clients      {development.websocket}")
     tls = ", TLS from the first byte" if development.component_tls else ""
-    click.echo(f"  components   127.0.0.1:{development.component_port}{tls}")
-    click.echo(f"  accounts     {', '.join(accounts)}")
-    click.echo(f"  domains      {', '.join(components)}")
-    click.echo(f"  trust        {development.ca_file}")
-    click.echo("Ctrl-C stops it.")
+    call(f"  components   127.0.0.1:{development.component_port}{tls}")
+    call(f"  accounts     {', '.join(accounts)}")
+    call(f"  domains      {', '.join(components)}")
+    call(f"  trust        {development.ca_file}")
+    call("Ctrl-C stops it.")
     await stop.wait()
     await development.stop()
-    click.echo("stopped")
+    call("stopped")
 
 
 def _show(direction: str, jid: str, stanza: bytes) -> None:
-    arrow = (
-        click.style("→ server", fg="cyan") if direction == "in" else click.style("←", fg="green")
-    )
-    click.echo(f"{click.style(jid, bold=True)} {arrow} {stanza.decode(errors='replace')}")
+    arrow = ("→ server", "cyan") if direction == "in" else ("←", "green")
+    call(jid, " ", arrow, f" {stanza.decode(errors='replace')}")
 
 
 def _show_nothing(direction: str, jid: str, stanza: bytes) -> None:

@@ -27,12 +27,10 @@ import logging
 import multiprocessing.process
 import os
 import pickle
-import resource
 import signal
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -41,8 +39,10 @@ from typing import Any, Final
 from thespian.system import multiprocCommon, utilis
 
 # Imported before Thespian replaces Python's logging in an actor's process: see the first.
-import actors.logs
 import actors.systems.loop  # noqa: F401
+from actors import cores
+from actors.lines import STDERR, flush, leave, lines
+from actors.logs import format_error, take_process
 from actors.watchdog import at_work
 
 PR_SET_PDEATHSIG: Final = 1
@@ -56,6 +56,9 @@ BOOTSTRAP: Final = (
 STANDARD_STREAMS: Final = (0, 1, 2)
 LONGEST_LOG: Final = 1024 * 1024
 """Bytes of Thespian's own log before it starts anew; the one before is kept."""
+
+LONGEST_FLUSH: Final = 0.1
+"""Seconds to wait for who reads standard error before a fork: a new interpreter costs as much."""
 
 _actor_class: str | None = None
 """Dotted name of the class of the actor that this process is, None in the admin."""
@@ -105,6 +108,7 @@ class Processes:
 
 
 def _may_fork() -> bool:
+    flush(LONGEST_FLUSH)  # which ends the thread that writes, unless nobody reads
     if threading.active_count() > 1:
         return False
     return _actor_class is None or bool(
@@ -167,9 +171,8 @@ def _run(
     try:
         _die_with(parent)
         _reset_signals()
-        resource.setrlimit(
-            resource.RLIMIT_CORE, (0, 0)
-        )  # a core dump would hold passwords and keys
+        cores.refuse()
+        take_process()
         # Its supervisor, or an operator, asks a process that hangs where it stands. The stack comes
         # from C, whatever holds up the interpreter; what is at work, where Python still runs.
         faulthandler.unregister(signal.SIGUSR1)  # what a fork copied is not in force any more
@@ -179,13 +182,12 @@ def _run(
         _actor_class = args[0] if target is multiprocCommon.startChild else None
         target(*args)
         status = 0
-    except BaseException:  # noqa: BLE001 this is where the process ends: nobody else could report it
-        utilis.thesplog("process ends: %s", traceback.format_exc(), level=logging.ERROR)
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 the process ends here: nobody else could report it
+        report = format_error(error)
+        utilis.thesplog("process ends: %s", report, level=logging.ERROR)
+        lines(STDERR).put(report)
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(status)  # atexit and multiprocessing hold things of the parent
+        leave(status)  # atexit and multiprocessing hold things of the parent
 
 
 def _die_with(parent: int) -> None:
@@ -199,11 +201,12 @@ def _die_with(parent: int) -> None:
 
 
 def _reset_signals() -> None:
-    """Forget the parent's handlers. SIGINT is for the process in the foreground to handle."""
+    """Forget the parent's handlers. What a terminal sends is for the process in the foreground."""
     for number in signal.valid_signals():
         if callable(signal.getsignal(number)):
             signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tell(number: int, frame: FrameType | None) -> None:
