@@ -221,6 +221,10 @@ class EmbeddedBase(ActorSystemBase):
         self.actorRegistry[address.actorAddressString] = ref
         return address
 
+    def lives(self, address: ActorAddress) -> bool:
+        ref = self.actorRegistry.get(address._aaddr)
+        return ref is not None and ref._inst is not None
+
     def forget(self, address: ActorAddress) -> None:
         self.actorRegistry.pop(address.actorAddressString, None)
 
@@ -259,7 +263,10 @@ class EmbeddedSystem:
         self._base.actor_send(self._base.system.systemAddress, address, message)
 
     async def ask(self, address: ActorAddress, message: object, timeout: float) -> object:
-        """Send `message` and wait for the first answer; `TimeoutError` after `timeout` seconds."""
+        """Send `message` and wait for the first answer; `TimeoutError` after `timeout` seconds, and
+        at once for an actor that is gone."""
+        if not self._base.lives(address):
+            raise TimeoutError(f"no answer to {type(message).__name__}: {address} is gone")
         answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
         def receive(reply: object) -> None:
