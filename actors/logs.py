@@ -29,7 +29,8 @@ _Error: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | No
 
 
 class LineFormatter(logging.Formatter):
-    """A record in one line, below it the traceback: its own line feeds are the only ones."""
+    """A record in one line, below it the traceback. `extra={"multiline": True}` is for messages of
+    ours that show a stack."""
 
     def __init__(self) -> None:
         super().__init__(FORMAT)
@@ -38,7 +39,8 @@ class LineFormatter(logging.Formatter):
         # Not upstream's: that leaves a traceback at the record, escaped or not, for the next one.
         record.message = record.getMessage()
         record.asctime = self.formatTime(record)
-        parts = [printable(self.formatMessage(record))]
+        escape = _lines_of if getattr(record, "multiline", False) else printable
+        parts = [escape(self.formatMessage(record))]
         if record.exc_info and record.exc_info[1] is not None:
             parts.append(self.formatException(record.exc_info))
         if record.stack_info:

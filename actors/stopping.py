@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from typing import Final
 
 from actors.boot import STOP_GRACE
 from actors.lines import leave
+from actors.watchdog import at_work
 
 logger = logging.getLogger("emp.actors")
 
@@ -108,7 +110,8 @@ class Stops:
         now = time.monotonic()
         self._in_loop(self._hear)
         if now - self._heard > HELD:
-            reason = f"the application has held the loop for {HELD:g} s and cannot stop in order"
+            what = at_work(sys._current_frames().get(threading.main_thread().ident or 0))
+            reason = f"{what or 'the application'} holds the loop, which cannot stop in order"
         elif now - began > STOP_LIMIT:
             reason = f"the application has not stopped within {STOP_LIMIT:g} s"
         else:

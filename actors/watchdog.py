@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import sys
 import threading
 import time
@@ -19,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+
+from actors.lines import leave
 
 logger = logging.getLogger("emp.actors")
 
@@ -33,8 +34,7 @@ HELD: Final = 5.0
 computes would annoy people, and below the time limits of those who wait."""
 
 FLUSH_SECONDS: Final = 2.0
-"""Seconds that logs have to be written before a process that hangs ends: whoever reads them may
-hang too."""
+"""Seconds that a last line has to be written before the loop goes on to its end."""
 
 HUNG: Final = 1
 """Exit code of a process that has been ended because it hung."""
@@ -106,6 +106,7 @@ class Watchdog:
             at_work(frame) or "no action",
             self._place(frame),
             "".join(traceback.format_stack(frame)).rstrip(),
+            extra={"multiline": True},
         )
 
     def _place(self, frame: FrameType) -> str:
@@ -119,17 +120,9 @@ class Watchdog:
 
     def _end(self, seconds: float) -> None:
         logger.critical("the loop has been held for %.0f s (hang_limit): the process ends", seconds)
-        last = threading.Thread(target=self._say_good_bye, daemon=True)
-        last.start()
-        last.join(FLUSH_SECONDS)
-        os._exit(HUNG)
-
-    def _say_good_bye(self) -> None:
         if self._last is not None:
             self._last()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        logging.shutdown()
+        leave(HUNG)
 
 
 # ── what is at work ─────────────────────────────────────────────────────────────────────────────

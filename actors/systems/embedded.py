@@ -221,7 +221,7 @@ class EmbeddedBase(ActorSystemBase):
         self.actorRegistry[address.actorAddressString] = ref
         return address
 
-    def lives(self, address: ActorAddress) -> bool:
+    def lives(self, address: Any) -> bool:
         ref = self.actorRegistry.get(address._aaddr)
         return ref is not None and ref._inst is not None
 
