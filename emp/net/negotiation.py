@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from emp.config import ConnectionSettings
 from emp.errors import ConnectionFailed
-from emp.net import binding, failures, tls
+from emp.net import binding, failures, strangers, tls
 from emp.net.trust import Trust
 from emp.stanza import Presence
 from emp.stream.events import (
@@ -53,6 +53,15 @@ class Negotiation:
         self._news: asyncio.Future[None] | None = None  # somebody waits for the next of them
         self._over = False  # the connection is
         self._failure: ConnectionFailed | None = None  # how
+        self._heard = b""  # of the beginning
+        self._place: tuple[str, int] | None = None  # where the peer is
+        self._trust: Trust | None = None  # what it must prove
+
+    def heard(self, data: bytes) -> None:
+        """The peer has sent that: who it is, shows in the beginning."""
+        if len(self._heard) < strangers.HEARD_BYTES:
+            self._heard = (self._heard + data)[: strangers.HEARD_BYTES]
+            self._wake()
 
     def told(self, event: Event) -> None:
         """The engine has reported that."""
@@ -118,8 +127,9 @@ class Negotiation:
         not going to be asked of it."""
         stream = self._stream
         self._enter(self._first())
+        self._place, self._trust = stream.place, trust
         if self._over:  # the peer has hung up already
-            raise self._ended()
+            raise await self._explained(self._ended())
         stream.begin()
         while True:
             event = await self._next()
@@ -161,26 +171,60 @@ class Negotiation:
         """What happens next. ConnectionFailed if that is the end, or nothing in time."""
         while not self._events:
             if self._over:
-                raise self._ended()
-            await self._wait()
+                raise await self._explained(self._ended())
+            if not (self._heard or self._upgrade):
+                if await self._wait(self._loop.time() + strangers.NUDGE_SECONDS):
+                    continue
+                self._stream.nudge()
+            if not await self._wait(self._deadline):
+                seconds = f"{self._settings.connect_timeout:g} s"
+                raise ConnectionFailed(
+                    self._step, f"{self._stream.peer} did not answer in {seconds}"
+                )
         event = self._events.popleft()
         peer = self._stream.peer
         if isinstance(event, StreamFailed):
-            raise failures.failed(event.error, self._step, self._settings, peer)
+            raise await self._explained(
+                failures.failed(event.error, self._step, self._settings, peer)
+            )
         if isinstance(event, StreamClosed):
             raise ConnectionFailed(self._step, f"{peer} closed the stream")
         return event
 
-    async def _wait(self) -> None:
+    async def _wait(self, until: float) -> bool:
+        """For news, or that time of the event loop; returns whether there are some."""
         self._news = self._loop.create_future()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(min(until, self._deadline)):
                 await self._news
         except TimeoutError:
-            reason = f"{self._stream.peer} did not answer in {self._settings.connect_timeout:g} s"
-            raise ConnectionFailed(self._step, reason) from None
+            return False
         finally:
             self._news = None
+        return True
+
+    async def _explained(self, failure: ConnectionFailed) -> ConnectionFailed:
+        """The failure, or what it comes of where we are at the wrong port."""
+        if self._upgrade:
+            return failure
+        fault = None
+        if self._heard:
+            fault = await self._recognised()
+        elif self._over and self._place is not None:
+            trust = self._trust if self._secured else None
+            fault = await strangers.who_is_there(self._settings, *self._place, trust)
+        if fault is None:
+            return failure
+        return failures.failed(fault, self._step, self._settings, self._stream.peer)
+
+    async def _recognised(self) -> failures.LineFault | None:
+        """Who has begun like that, if it is nobody whom we look for; with its last words."""
+        until = self._loop.time() + strangers.LAST_WORDS
+        while strangers.is_odd(self._heard, self._settings):
+            told = self._over or strangers.has_said_all(self._heard)
+            if told or not await self._wait(until):
+                return strangers.fault_of(self._heard, self._settings)
+        return None
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

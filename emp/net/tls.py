@@ -158,8 +158,12 @@ def handshake_failed(error: OSError, peer: str, ca_file: Path | None) -> Connect
     if isinstance(error, ssl.SSLCertVerificationError):
         return _not_verified(error, ca_file)
     if isinstance(error, ssl.SSLError):
+        remedy = remedy_for(error)
         return ConnectionFailed(
-            "secure", f"no TLS with {peer}: {words(error)}", remedy=remedy_for(error)
+            "secure",
+            f"no TLS with {peer}: {words(error)}",
+            permanent=remedy is _NO_TLS_THERE,
+            remedy=remedy,
         )
     # ConnectionAbortedError is how asyncio says that the handshake is too slow, and an empty
     # ConnectionResetError how it says that the other side has left.

@@ -195,6 +195,8 @@ class XMPPStream(Shell):
         if self._ended:
             return
         self.bytes_received += len(data)
+        if self._negotiation is not None:
+            self._negotiation.heard(data)
         events = self._wire.receive_data(data)
         if events or self._wire.idle:  # bytes of a stanza that never ends are no sign of life
             self._pulse.heard = self._loop.time()
@@ -301,6 +303,18 @@ class XMPPStream(Shell):
         self._pulse.start(self._engine.peer_limits.idle_seconds)
 
     # -- for Negotiation --------------------------------------------------------------------------
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """The address and port at the other end, while there is one."""
+        transport = self._transport
+        place = transport.get_extra_info("peername") if transport is not None else None
+        return None if place is None else (place[0], place[1])
+
+    def nudge(self) -> None:
+        """Write white space, which says nothing on a stream."""
+        if self._transport is not None:
+            self._transport.write(b"\r\n\r\n")
 
     def begin(self) -> None:
         """Send our stream header."""

@@ -458,8 +458,8 @@ async def test_what_is_not_xmpp(tmp_path: Path) -> None:
     says = _says(b"HTTP/1.1 400 Bad Request\r\n\r\n", then_close=False)
     async with scripted(says) as port:
         error = await failure(component(port))
-    assert not error.permanent
-    assert "protocol" in error.reason
+    assert error.permanent
+    assert "web server" in error.reason
 
 
 async def test_the_end_in_the_same_read_as_ready() -> None:

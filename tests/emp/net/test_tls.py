@@ -182,7 +182,7 @@ def test_faults_of_tls_in_words(reason: str, remedy: str | None) -> None:
     error = ssl.SSLError(1, "[SSL] unreadable (_ssl.c:1006)")
     error.reason = reason
     failure = handshake_failed(error, "im.test:5222", None)
-    assert (failure.step, failure.permanent) == ("secure", False)
+    assert (failure.step, failure.permanent) == ("secure", remedy == "port =")
     assert failure.reason == f"no TLS with im.test:5222: {words(error)}"
     assert words(error) == reason.lower().replace("_", " ")
     assert failure.remedy == remedy_for(error)

@@ -413,7 +413,7 @@ HOSTILE = {
     ),
     "a fragment": (frame(TEXT, HEAD), "not-well-formed", b"not-well-formed"),
     "no UTF-8": (frame(TEXT, HEAD + b"\xff</message>"), "encoding", b"unsupported-encoding"),
-    "no elements": (frame(TEXT, b""), "not-well-formed", b"not-well-formed"),
+    "no elements": (frame(TEXT, b"\0"), "not-well-formed", b"not-well-formed"),
     "a document type": (frame(TEXT, b"<!DOCTYPE a><a/>"), "restricted-xml", b"restricted-xml"),
     "too much": (frame(TEXT, b"<a>" + b"x" * 20_000), "too large", b"\x03\xf1"),  # 1009
     "too much in pieces": (
