@@ -258,7 +258,8 @@ class Stanza(Slots):
 
     @property
     def payload_name(self) -> str | None:
-        """The Clark name of the payload. Looked up once; needs no tree after unpickling."""
+        """The Clark name of the payload; None also where a request has several children, which RFC
+        6120 §8.2.3 does not know. Looked up once; needs no tree after unpickling."""
         return (self._contents or self._look())[0]
 
     @staticmethod
@@ -267,7 +268,7 @@ class Stanza(Slots):
 
     def _look(self) -> Contents:
         """All contents in one pass over the children: router, action and reply need them."""
-        contents = _contents_of(tree_of(self), self._is_payload)
+        contents = _contents_of(self)
         _force(self, "_contents", contents)
         return contents
 
@@ -374,7 +375,7 @@ class _Open:
         return serialize(tree)
 
     def _look(self) -> Contents:
-        return _contents_of(self._tree, self._is_payload)
+        return _contents_of(cast(Stanza, self))
 
 
 def tree_of(stanza: Stanza) -> Element:
@@ -395,7 +396,8 @@ def payload_of(stanza: Stanza) -> Element | None:
     return None
 
 
-def _contents_of(tree: Element, is_payload: Callable[[Any], bool]) -> Contents:
+def _contents_of(stanza: Stanza) -> Contents:
+    tree, is_payload = tree_of(stanza), stanza._is_payload
     name = thread = body = None
     for child in tree:
         tag = child.tag
@@ -405,6 +407,8 @@ def _contents_of(tree: Element, is_payload: Callable[[Any], bool]) -> Contents:
             thread = child.text or ""
         if name is None and is_payload(tag):
             name = tag
+    if stanza.is_request and len(tree) > 1:
+        name = None
     return name, thread, body
 
 

@@ -28,6 +28,8 @@ from emp.routing.syntax import (
     is_number,
 )
 from emp.routing.trails import NotUnderstood, trail
+from emp.stanza import Stanza
+from emp.view import tree_of
 
 _REQUESTS: Final = frozenset({"get", "set"})
 
@@ -159,7 +161,13 @@ def _is_payload(term: Term) -> bool:
 
 
 def _has_payload(names: frozenset[str]) -> Check:
-    return lambda stanza: stanza.payload_name in names
+    def check(stanza: Stanza) -> bool:
+        name = stanza.payload_name
+        if name is not None:
+            return name in names
+        return any(child.tag in names for child in tree_of(stanza))
+
+    return check
 
 
 def _has_foreign_child(key: Key) -> bool:

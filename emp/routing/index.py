@@ -21,6 +21,7 @@ from emp.routing.keys import Fact, Key, Source
 from emp.routing.lookup import Posting, Texts, Walk
 from emp.routing.rules import Match, Rule
 from emp.stanza import Stanza
+from emp.view import tree_of
 
 # A walk through the tree, and perhaps its parsing, takes as long as so many checks: a key in the
 # tree must spare more than that to be better than one in the envelope.
@@ -210,8 +211,17 @@ def _finders(filed: Mapping[Source, Mapping[str, Posting]]) -> Iterable[Find]:
 
 
 def _payload_finder(values: Mapping[str, Posting]) -> Find:
-    get: Callable[[str | None], Posting | None] = values.get  # type: ignore[assignment]
-    return lambda stanza: get(stanza.payload_name)
+    get = values.get
+
+    def find(stanza: Stanza) -> Posting | None:
+        name = stanza.payload_name
+        if name is not None:
+            return get(name)
+        # No request has several children (RFC 6120 §8.2.3), and yet XPath would look at them all.
+        found = map(get, {child.tag for child in tree_of(stanza)})
+        return in_order(each for each in found if each is not None)
+
+    return find
 
 
 def _bare_finder(slot: str, values: Mapping[str, Posting]) -> Find:

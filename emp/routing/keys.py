@@ -20,7 +20,7 @@ class Fact(Enum):
     TYPE = "type"  # with its default where absent
     BARE = "address"  # from or to, normalised, without its resource
     DOMAIN = "domain"  # of from or to, normalised
-    PAYLOAD = "payload"  # Clark name of the one child of an IQ get or set
+    PAYLOAD = "payload"  # Clark names of the children of an IQ get or set: it should have just one
     CHILD = "child"  # there is an element at the path
     ATTRIBUTE = "attribute"  # of an element at the path; of the stanza where there is none
     TEXT = "text"  # the string-value of an element at the path, or that of a text node in it

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emp.routing import RouteTable, index
+from emp.routing.explain import explain
 from emp.stanza import Stanza
 from tests.emp.routing.reference import (
     EXAMPLES,
@@ -124,3 +125,33 @@ def all_of(
     while match := table.match(stanza, resource, component, connection, found[-1] if found else 0):
         found.append(match.route.number)
     return found
+
+
+_BODY, _TWEET = "<body>x</body>", "<tweet xmlns='urn:example:tweeter' id='1'/>"
+
+
+@pytest.mark.parametrize("type_", ["get", "set", "result", "error", "odd", ""])
+@pytest.mark.parametrize(
+    "children", [[], [_TWEET], [_BODY, _TWEET], [_TWEET, _BODY], [_TWEET] * 2, [_BODY] * 2]
+)
+def test_an_iq_with_any_number_of_children(type_: str, children: list[str]) -> None:
+    text = f"<iq xmlns='jabber:client' type='{type_}'>{''.join(children)}</iq>"
+    routes = [
+        Written("message", None, {}),
+        *(
+            Written(method, xpath, {})
+            for method in ("iq_get", "iq_set", "iq")
+            for xpath in ("tw:tweet[@id]", "tw:tweet", "[body]", "[tw:tweet or body]", "x:x")
+        ),
+        Written("route", None, {"body": "x"}),
+    ]
+    for walk in (0, index.WALK):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(index, "WALK", walk)
+            table = table_of(routes)
+        expected = Linear(table).match(stanza_of(text, False))
+        for built in (False, True):
+            incoming = stanza_of(text, built)
+            assert all_of(table, incoming) == expected
+            told = explain(table, incoming).match
+            assert [told.route.number if told else None] == (expected[:1] or [None])
