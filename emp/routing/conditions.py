@@ -11,8 +11,7 @@ against the other.
     type         "chat"                 an absent type is "normal" (message), "available" (presence)
     id_          "x1"                   exactly
     body, subject, thread               exactly the text of such a child (of any, if there are many)
-    all          re.compile("…")        found somewhere in the text; an absent text never matches,
-                                        nor does one longer than emp.routing.regex.MAX_INPUT
+    all          re.compile("…")        found somewhere in the text; an absent text never matches
 
 Addresses are compared after normalisation (RFC 7622): "BAR@localhost" is the same user. A domain
 does not stand for its users, unlike in XEP-0191 §5: there a wider match blocks more, here it
@@ -80,7 +79,6 @@ def condition(field: str, wanted: object, kind: str | None) -> Condition:
     if isinstance(wanted, JID) and field in ("from_", "to"):
         wanted = str(wanted)
     if isinstance(wanted, re.Pattern) and isinstance(wanted.pattern, str):
-        regex.refuse_explosive(wanted)
         _refuse_forbidden(field, wanted.pattern)
         return _PATTERNS[field](field, wanted, kind)
     if not isinstance(wanted, str):
@@ -128,9 +126,7 @@ def _type(field: str, wanted: str, kind: str | None) -> Condition:
 
 
 def _type_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
-    def matches(text: str) -> bool:
-        return regex.found(wanted, text)
-
+    matches = regex.compiled(wanted).found
     xpath = _or_absent(f"@type[.!=''][{_re_test(wanted)}]", kind, matches)
     return Condition(xpath, lambda stanza: matches(stanza.type))
 
@@ -205,11 +201,11 @@ def _id(field: str, wanted: str, kind: str | None) -> Condition:
 
 def _attribute_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
     attribute = field.removesuffix("_")
-    slot = _SLOTS[attribute]
+    slot, pattern = _SLOTS[attribute], regex.compiled(wanted)
     return Condition(
         f"@{attribute}[{_re_test(wanted)}]",
-        lambda stanza: regex.found(wanted, getattr(stanza, slot)),
-        pattern_key(wanted, (), attribute),
+        lambda stanza: regex.found(pattern, getattr(stanza, slot)),
+        pattern_key(pattern, (), attribute),
     )
 
 
@@ -227,8 +223,9 @@ def _child(field: str, wanted: str, kind: str | None) -> Condition:
 
 
 def _child_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
-    key = pattern_key(wanted, (_tag(field),)) or _key(Source(Fact.CHILD, (_tag(field),)), "")
-    return _of_child(field, _re_test(wanted), kind, lambda text: regex.found(wanted, text), key)
+    pattern = regex.compiled(wanted)
+    key = pattern_key(pattern, (_tag(field),)) or _key(Source(Fact.CHILD, (_tag(field),)), "")
+    return _of_child(field, _re_test(wanted), kind, pattern.found, key)
 
 
 def _of_child(
@@ -268,7 +265,7 @@ def _key(source: Source, value: str, exact: bool = False) -> Key:
     return Key((Term(source, value),), exact)
 
 
-def pattern_key(pattern: re.Pattern[str], path: tuple[str, ...], name: str = "") -> Key | None:
+def pattern_key(pattern: regex.Pattern, path: tuple[str, ...], name: str = "") -> Key | None:
     """By what the index finds texts in which the pattern is found, None if by nothing."""
     demand = demanded(pattern)
     if demand is None:

@@ -144,16 +144,11 @@ def _call(node: Call, context: Context, kind: str | None) -> Truth:
 
 def _re_test(node: Call, context: Context) -> Truth:
     pattern = pattern_of(node)
-    value, search = text(node.arguments[0], context), pattern.search
-
-    def test(dot: Any) -> bool:
-        found = value(dot)
-        return len(found) <= regex.MAX_INPUT and search(found) is not None
-
-    return test
+    value, found = text(node.arguments[0], context), pattern.found
+    return lambda dot: found(value(dot))
 
 
-def pattern_of(node: Call) -> re.Pattern[str]:
+def pattern_of(node: Call) -> regex.Pattern:
     """The pattern of a re:test(). Raises NotUnderstood for one put together by concat()."""
     if not all(isinstance(argument, Literal) for argument in node.arguments[1:]):
         raise NotUnderstood

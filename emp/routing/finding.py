@@ -81,7 +81,7 @@ class Finder:
         arguments = node.arguments
         if node.namespace == ns.EXSLT_REGEXP and node.name == "test":
             pattern = pattern_of(node)
-            if pattern.search("") is None and isinstance(arguments[0], Path):
+            if not pattern.found("") and isinstance(arguments[0], Path):
                 yield from self._of_pattern(arguments[0], node, at)
         elif node.namespace is None and node.name == "boolean":
             yield from self.keys(arguments[0], at)

@@ -83,21 +83,17 @@ _ONE_TEXT: Final = Function(1, 1, texts=(0,))
 
 
 def re_test(_context: object, text: str, pattern: str, flags: str = "") -> bool:
-    """EXSLT re:test: whether the pattern is found in the text, which may have MAX_INPUT
-    characters; in longer text nothing is found."""
-    return regex.found(regex.compile_pattern(pattern, flags), text)
+    """EXSLT re:test: whether the pattern is found in the text."""
+    return regex.compile_pattern(pattern, flags).found(text)
 
 
 def re_match(_context: object, text: str, pattern: str, flags: str = "") -> list[str]:
     """EXSLT re:match: the text that matched, then that of each group; with the flag g the text of
-    every match. Text longer than MAX_INPUT does not match."""
+    every match."""
     compiled = regex.compile_pattern(pattern, flags)
-    if len(text) > regex.MAX_INPUT:
-        return []
     if "g" in flags:
-        return [found.group() for found in compiled.finditer(text)]
-    found = compiled.search(text)
-    return [] if found is None else [found.group(), *found.groups("")]
+        return [found[0] for found in compiled.matches(text, every=True)]
+    return next(iter(compiled.matches(text)), [])
 
 
 def full(text: str) -> str:

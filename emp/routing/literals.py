@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
-from emp.routing.regex import parsed
+from emp.routing.regex import Pattern, parsed
 
 _c: Any = importlib.import_module("re._constants")
 
@@ -21,8 +21,7 @@ ALTERNATIVES: Final = 16
 # Characters that are not ASCII and yet equal a letter of ASCII where case is ignored.
 _FOLDED: Final = str.maketrans({"İ": "i", "ı": "i", "ſ": "s", "\u212a": "k"})
 
-_ZERO_WIDTH: Final = (_c.AT, _c.ASSERT, _c.ASSERT_NOT)
-_REPEATS: Final = (_c.MAX_REPEAT, _c.MIN_REPEAT, _c.POSSESSIVE_REPEAT)
+_REPEATS: Final = (_c.MAX_REPEAT, _c.MIN_REPEAT)
 
 
 class Demand(NamedTuple):
@@ -38,7 +37,7 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_FOLDED).lower()
 
 
-def demanded(compiled: re.Pattern[str]) -> Demand | None:
+def demanded(compiled: Pattern | re.Pattern[str]) -> Demand | None:
     """What every text in which the pattern is found must have; None if nothing is known."""
     folded = bool(compiled.flags & re.IGNORECASE)
     items = list(parsed(compiled.pattern, compiled.flags))
@@ -89,7 +88,7 @@ def _runs(items: list[Any], folded: bool) -> Iterable[_Run]:
 def _texts(item: Any, folded: bool) -> tuple[tuple[str, ...], bool]:
     """The texts of which one begins what the item matches; whether that is all that it matches."""
     operation, argument = item
-    if operation in _ZERO_WIDTH:
+    if operation is _c.AT:
         return ("",), True
     if operation is _c.LITERAL:
         return _characters([argument], folded)

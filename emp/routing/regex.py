@@ -1,49 +1,103 @@
-"""Regular expressions in routes: checked at boot, compiled once, bounded at run time.
+"""Regular expressions in routes: those of Python's `re`, found in linear time.
 
-Python's `re` backtracks, so an unlucky pattern takes time that grows with the square of the text
-or doubles with every character, and senders choose the text. Two fences: patterns whose time
-doubles are refused when the route is declared, and no text longer than MAX_INPUT is searched.
-Patterns come from the routes file only, never from a stanza.
+`re` backtracks, so that an unlucky pattern takes time that doubles with every character, and
+senders choose the text. So a pattern is searched by RE2, whose time grows with the text and no
+faster, whatever both are. What RE2 does not have, and what would mean something else there, is
+refused when the route is declared. RE2 knows little of Unicode: emp.routing.alphabet says how
+that is none of its business. Patterns come from the routes file only, never from a stanza.
+
+A pattern that leaves `re` no choice (emp.routing.straight) is left to it, which takes a third of
+the time. Linear may still be long, for a large pattern and a large text: see MAX_WORK.
 """
 
 from __future__ import annotations
 
-import importlib
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from emp.errors import RouteError
+import re2
 
-# Characters. Longer text never matches: a cut text could match where the sender's did not
-# (`secret$`). Room for a full JID with long parts and for any command. Time for the worst text of
-# this length, measured: 6 ms where it grows with the square (`\s+$`), 2 s with the cube
-# (`.*x.*y` unanchored), which at 4,096 characters were 0.1 s and 131 s.
-MAX_INPUT: Final = 1024
+from emp.errors import EmpError, RouteError
+from emp.routing.alphabet import Alphabet
+from emp.routing.reading import parsed, read
+from emp.routing.straight import is_straight
+
+__all__ = ["Pattern", "compile_pattern", "compiled", "found", "parsed", "portable"]
+
+# Bytes that RE2 may take for one pattern: its program, and what it remembers of texts to be fast.
+# Programs of more than 10,000 instructions do not fit and are refused. RE2's own default, 8 MiB,
+# would be 80 GB for 10,000 patterns with texts that are made for it.
+MAX_MEMORY: Final = 1024 * 1024
+
+# Instructions of the program, times characters of the text: 10 ns each where the text is made to
+# find the slowest way, so 0.2 s, and mostly a thousandth of that. Most patterns have less than 50,
+# for which no stanza is too long; one of 1,000, as of a list of 200 words, takes 20,000 characters.
+# With a longer text the search fails, which is logged, and the route does not match: what a part of
+# the text says (`secret$`) is not what the sender has said.
+MAX_WORK: Final = 20_000_000
 
 # All patterns stand in routes files, so this only has to exceed what one process serves;
 # beyond it a pattern is compiled again.
 _CACHE_SIZE: Final = 4096
 
-# Each pattern is looked at twice while its route is read, and then never again.
-_TREES: Final = 16
-
 # EXSLT's flags: i ignores case; g ("all of them") only means something to match and replace.
 _FLAGS: Final = {"i": re.IGNORECASE, "g": re.NOFLAG}
 _INLINE: Final = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "a": re.A}
 
-# The parse tree of a pattern has no public door. These have been the same since Python 3.11.
-_parser: Any = importlib.import_module("re._parser")
-_constants: Any = importlib.import_module("re._constants")
-_REPEATS: Final = (_constants.MAX_REPEAT, _constants.MIN_REPEAT)
+
+class TextTooLong(EmpError):
+    """There is more to be searched than MAX_WORK allows."""
+
+
+class Pattern:
+    """A compiled pattern. pattern: its text; flags: those of `re`; found: whether it is somewhere
+    in a text, which raises TextTooLong."""
+
+    __slots__ = ("_in_nothing", "_matcher", "flags", "found", "pattern")
+
+    def __init__(self, pattern: re.Pattern[str]) -> None:
+        """Raises RouteError for what cannot be searched in linear time."""
+        self.pattern: Final = pattern.pattern
+        self.flags: Final = pattern.flags
+        self._matcher: _Matcher | None = None
+        what = read(parsed(self.pattern, self.flags), self.pattern)
+        # What `re` makes of the empty text takes no time, and has been odd: \B was not in it.
+        self._in_nothing: Final = pattern.search("")
+        if is_straight(what):
+            # From a fixed start, there is one place where it can be found.
+            search = pattern.match if what.anchored else pattern.search
+            self.found: Callable[[str], bool] = lambda text: search(text) is not None
+        else:
+            self.found = _finder(Alphabet(what, self.pattern), self.pattern, self._in_nothing)
+
+    def prepare(self, every: bool) -> None:
+        """For matches(). Raises RouteError where RE2 would find something else than `re`."""
+        if self._matcher is None:
+            self._matcher = _Matcher(self.pattern, self.flags)
+        if every and self._matcher.empty:
+            raise RouteError(
+                f"the regular expression {self.pattern!r:.200} may match nothing, everywhere",
+                remedy="Write + for *, or leave the flag g out",
+            )
+
+    def matches(self, text: str, every: bool = False) -> list[list[str]]:
+        """The first match, or every one: [the text that matched, that of each group], "" for a
+        group that has none. Raises RouteError as prepare(), and TextTooLong."""
+        self.prepare(every)
+        if not text:
+            found = self._in_nothing
+            return [] if found is None else [[found.group(), *found.groups("")]]
+        assert self._matcher is not None
+        return self._matcher(text, every)
 
 
 @lru_cache(maxsize=_CACHE_SIZE)
-def compile_pattern(pattern: str, flags: str = "") -> re.Pattern[str]:
+def compile_pattern(pattern: str, flags: str = "") -> Pattern:
     """The compiled pattern. flags: "i" and "g" as in EXSLT.
 
-    Raises RouteError for a pattern that is not one, for other flags, and for a pattern whose time
-    doubles with every character of the text.
+    Raises RouteError for a pattern that is not one, for other flags, and as Pattern.
     """
     options = re.NOFLAG
     for flag in flags:
@@ -54,35 +108,20 @@ def compile_pattern(pattern: str, flags: str = "") -> re.Pattern[str]:
             )
         options |= _FLAGS[flag]
     try:
-        compiled = re.compile(pattern, options)
-    except re.error as error:
+        return compiled(re.compile(pattern, options))
+    except (re.error, OverflowError, RecursionError) as error:
         raise RouteError(f"bad regular expression {pattern!r}: {error}") from None
-    refuse_explosive(compiled)
-    return compiled
 
 
-def refuse_explosive(compiled: re.Pattern[str]) -> None:
-    """Raise RouteError for a pattern like (a+)+, where 30 characters can take minutes."""
-    # It takes two repetitions; most patterns have none, and looking closer takes long.
-    if sum(map(compiled.pattern.count, "*+{")) > 1 and _explodes(
-        parsed(compiled.pattern, compiled.flags)
-    ):
-        raise RouteError(
-            f"the regular expression {compiled.pattern!r} repeats a repetition: its time doubles "
-            "with every character",
-            remedy="Repeat once, as in a+ for (a+)+, or make the inner one possessive, as in a++",
-        )
+@lru_cache(maxsize=_CACHE_SIZE)
+def compiled(pattern: re.Pattern[str]) -> Pattern:
+    """What `re` has compiled, as a Pattern. Raises RouteError as that."""
+    return Pattern(pattern)
 
 
-@lru_cache(maxsize=_TREES)
-def parsed(pattern: str, flags: int) -> Any:
-    """The parse tree of a pattern, not to be changed."""
-    return _parser.parse(pattern, flags)
-
-
-def found(compiled: re.Pattern[str], text: str | None) -> bool:
-    """Whether the pattern is somewhere in the text (`search`). Absent or too long: no."""
-    return text is not None and len(text) <= MAX_INPUT and compiled.search(text) is not None
+def found(pattern: Pattern, text: str | None) -> bool:
+    """Whether the pattern is somewhere in the text. Absent: no."""
+    return text is not None and pattern.found(text)
 
 
 def portable(compiled: re.Pattern[str]) -> tuple[str, str]:
@@ -93,56 +132,94 @@ def portable(compiled: re.Pattern[str]) -> tuple[str, str]:
     return (f"(?{inline})" if inline else "") + pattern, "i" if extra & re.IGNORECASE else ""
 
 
-# -- the shape of a pattern -----------------------------------------------------------------------
+# -- RE2 ------------------------------------------------------------------------------------------
 
 
-def _explodes(sequence: Any) -> bool:
-    """Whether somewhere an unbounded repetition is repeated without bound and without a divider.
-
-    In (a+b?)+ nothing must stand between two turns of a+, so n characters can be divided in 2ⁿ
-    ways, and all are tried before the answer is no. In (a+,)+ the comma decides.
-    """
-    return any(
-        (_unbounded(operation, argument) and _swallows(argument[2]))
-        or any(_explodes(inner) for inner in _inside(argument))
-        for operation, argument in sequence
-    )
+def _options(**wanted: Any) -> re2.Options:
+    options = re2.Options()
+    options.max_mem = MAX_MEMORY
+    options.log_errors = False  # they are raised
+    for name, value in wanted.items():
+        setattr(options, name, value)
+    return options
 
 
-def _swallows(sequence: Any) -> bool:
-    """Whether one unbounded repetition can be all of what the sequence matches."""
-    items = list(sequence)
-    return any(
-        (_unbounded(operation, argument) or any(map(_swallows, _groups(operation, argument))))
-        and not any(map(_divides, items[:number] + items[number + 1 :]))
-        for number, (operation, argument) in enumerate(items)
-    )
+_WHETHER: Final = _options(never_capture=True)
+_WHERE: Final = _options()
 
 
-def _unbounded(operation: Any, argument: Any) -> bool:
-    """Whether an operation is a repetition without end (possessive ones do not backtrack)."""
-    return operation in _REPEATS and argument[1] is _constants.MAXREPEAT
+def _re2(source: Any, options: re2.Options, pattern: str) -> tuple[Any, int]:
+    """The regular expression of RE2, and how many characters it may be asked to search."""
+    try:
+        regexp = re2.compile(source, options)
+    except re2.error as error:
+        text = error.args[0]
+        said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+        raise RouteError(
+            f"the regular expression {pattern!r:.200} is too large: {said:.200}",
+            remedy="Repeat less than 1,000 times, or make several routes of it",
+        ) from None
+    return regexp, MAX_WORK // max(regexp.programsize, regexp.reverseprogramsize, 1)
 
 
-def _groups(operation: Any, argument: Any) -> list[Any]:
-    """The sequences of which one has to match for the operation to match."""
-    if operation is _constants.BRANCH:
-        return list(argument[1])
-    if operation is _constants.SUBPATTERN or operation in _REPEATS:
-        return [argument[-1]]
-    return []
+def _check(text: str, most: int, pattern: str) -> None:
+    if len(text) > most:
+        raise TextTooLong(
+            f"a text of {len(text)} characters, and the regular expression {pattern!r:.200} is so"
+            f" large that it may search {most}"
+        )
 
 
-def _inside(argument: Any) -> list[Any]:
-    """All sequences within an operation's argument."""
-    if isinstance(argument, _parser.SubPattern):
-        return [argument]
-    if isinstance(argument, tuple | list):
-        return [inner for part in argument for inner in _inside(part)]
-    return []
+def _finder(alphabet: Alphabet, pattern: str, nothing: object) -> Callable[[str], bool]:
+    # Bytes take RE2's module a third of the time that texts do.
+    regexp, most = _re2(alphabet.source.encode(), _WHETHER, pattern)
+    search, reduced, in_nothing = regexp.search, alphabet.reduced, nothing is not None
+
+    def found(text: str) -> bool:
+        if not text:
+            return in_nothing
+        if len(text) > most:
+            _check(text, most, pattern)
+        return search(reduced(text).encode()) is not None
+
+    return found
 
 
-def _divides(item: Any) -> bool:
-    """Whether an item must match something, or somewhere (^, \\b), so that turns cannot shift."""
-    smallest, _largest = _parser.SubPattern(_parser.State(), [item]).getwidth()
-    return bool(smallest > 0) or item[0] is _constants.AT
+class _Matcher:
+    """Finds where a pattern matches, and its groups. empty: it may match no character."""
+
+    __slots__ = ("_alphabet", "_ends", "_groups", "_most", "_pattern", "_regexp", "empty")
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        what = read(parsed(pattern, flags), pattern)
+        if what.hollow:
+            raise RouteError(
+                f"the regular expression {pattern!r:.200} repeats what may match nothing, and what"
+                " its groups hold then is no certain thing",
+                remedy="Write (?:a+)* or a* for (?:a*)*",
+            )
+        self._alphabet = Alphabet(what, pattern)
+        self._groups, self._ends, self.empty = what.groups, what.ends, what.empty
+        self._pattern = pattern
+        self._regexp, self._most = _re2(self._alphabet.source, _WHERE, pattern)
+
+    def __call__(self, text: str, every: bool) -> list[list[str]]:
+        _check(text, self._most, self._pattern)
+        found: list[list[str]] = []
+        reduced = self._alphabet.reduced(text)
+        end = len(text)
+        for match in self._regexp.finditer(reduced):
+            end = self._note(match, text, found)
+            if not every:
+                return found
+        if found and end < len(text) and (more := self._regexp.search(reduced, end)) is not None:
+            self._note(more, text, found)
+        return found
+
+    def _note(self, match: re2._Match[str], text: str, found: list[list[str]]) -> int:
+        """Add what was found, and return where it ends."""
+        # The line feed that `$` has seen behind it does not belong to it.
+        end = min([len(text), *(at for each in self._ends if (at := match.start(each)) >= 0)])
+        spans = [match.span(), *map(match.span, self._groups)]
+        found.append([text[max(first, 0) : max(min(last, end), 0)] for first, last in spans])
+        return min(match.span()[1], end)

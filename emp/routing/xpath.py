@@ -252,7 +252,9 @@ def _check_call(
         )
     constants = [_constant(token, arguments[n]) for n in function.literals[: len(arguments) - 1]]
     if constants:
-        regex.compile_pattern(*constants)
+        pattern = regex.compile_pattern(*constants)
+        if token.local == "match":
+            pattern.prepare("g" in "".join(constants[1:]))
     return [
         insert
         for n in function.texts

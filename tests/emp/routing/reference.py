@@ -96,7 +96,7 @@ def stanzas(draw: st.DrawFn) -> str:
         "from": draw(addresses),
         "n": draw(st.none() | _texts),
     }
-    # RFC 6120 §8.2.3: one child; the others are stopped at the gate, and the table is right there too
+    # RFC 6120 §8.2.3: one child. Others stop at the gate, and the table must be right there too.
     if kind == "iq" and type_ in ("get", "set") and draw(st.integers(0, 3)):
         inner = [draw(_elements)]
     else:
@@ -254,7 +254,17 @@ _rarely = [None] * 12
 written = st.builds(
     Written,
     st.sampled_from(
-        ["message", "message", "message", "route", "route", "presence", "iq_get", "iq_set", "fallback"]
+        [
+            "message",
+            "message",
+            "message",
+            "route",
+            "route",
+            "presence",
+            "iq_get",
+            "iq_set",
+            "fallback",
+        ]
     ),
     predicates,
     st.one_of(

@@ -1,0 +1,23 @@
+from collections.abc import Iterator
+from typing import AnyStr, Generic
+
+error: type[Exception]
+
+class Options:
+    max_mem: int
+    log_errors: bool
+    never_capture: bool
+
+class _Match(Generic[AnyStr]):
+    def start(self, group: int = ...) -> int: ...
+    def span(self, group: int = ...) -> tuple[int, int]: ...
+
+class _Regexp(Generic[AnyStr]):
+    @property
+    def programsize(self) -> int: ...
+    @property
+    def reverseprogramsize(self) -> int: ...
+    def search(self, text: AnyStr, pos: int | None = ...) -> _Match[AnyStr] | None: ...
+    def finditer(self, text: AnyStr) -> Iterator[_Match[AnyStr]]: ...
+
+def compile(pattern: AnyStr, options: Options | None = ...) -> _Regexp[AnyStr]: ...
