@@ -7,24 +7,19 @@ write instead. All mistakes of a file are one `ConfigError`. Nothing here opens 
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
-from emp.errors import FORBIDDEN_CHARACTERS, ConfigError, JIDError
-from emp.escaping import escape
-from emp.jid import JID
-from emp.sasl import MECHANISMS
-from emp.sasl.prep import saslprep
+from emp import values
+from emp.errors import ConfigError
 from emp.stream.limits import STANZA_BYTES
 from emp.tomllines import lines_of
+from emp.values import Rule
 
 SystemName = Literal["embedded", "multiproc"]
 ConnectionKind = Literal["component", "client"]
@@ -130,261 +125,53 @@ class Config:
 
 # ── the schema ──────────────────────────────────────────────────────────────────────────────────
 
-Rule = Callable[[Any], Any]
-"""Takes a TOML value, gives what the program works with, or raises ValueError saying what is
-wanted."""
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, (bool, int, float)):
-        raise ValueError(f'must be a text: write "{str(value).lower()}"')
-    raise ValueError("must be a text that is not empty")
-
-
-def _line_of_text(value: Any) -> str:
-    """A text for names and addresses, which have one line that can be seen."""
-    text = _text(value)
-    if not text.isprintable():
-        raise ValueError("must not have control characters or line ends")
-    return text
-
-
-def _sendable(limit: int) -> Rule:
-    def rule(value: Any) -> str:
-        text = _text(value)
-        if found := FORBIDDEN_CHARACTERS.search(text):
-            raise ValueError(f"cannot be sent: XML has no character U+{ord(found[0]):04X}")
-        if (size := len(escape(text).encode())) > limit:
-            raise ValueError(f"has {size} bytes as XML: {limit} at most")
-        return text
-
-    return rule
-
-
-def _domain(value: Any) -> str:
-    text = _line_of_text(value)
-    _plain_host(text, "an XMPP domain")
-    try:
-        jid = JID.parse(text)
-    except JIDError as error:
-        raise ValueError(f"must be an XMPP domain: {error}") from None
-    if jid.local or jid.resource:
-        raise ValueError("must be an XMPP domain without user name and resource")
-    return jid.domain
-
-
-def _node(value: Any) -> str:
-    text = _text(value)
-    if "@" in text:
-        raise ValueError("must be the user name alone: what is behind the @ is the host")
-    try:
-        return JID(text, "localhost").local or ""
-    except JIDError as error:
-        raise ValueError(f"must be the user name of a JID: {error}") from None
-
-
-def _resource(value: Any) -> str:
-    try:
-        return JID(None, "localhost", _text(value)).resource or ""
-    except JIDError as error:
-        raise ValueError(f"must be the resource of a JID: {error}") from None
-
-
-def _password(value: Any) -> str:
-    text = _text(value)
-    try:
-        prepared = saslprep(text)
-    except ValueError as error:
-        raise ValueError(f"cannot be sent: it has {error}") from None
-    if not prepared:
-        raise ValueError("has no character that counts in a password")
-    return text
-
-
-def _plain_host(text: str, what: str) -> None:
-    """Refuses what addresses have around a host. Raises ValueError with what to write."""
-    if "://" in text:
-        host = re.split("[/?#:]", text.partition("://")[2])[0]
-        raise ValueError(f"must be {what}, not a URL" + (f': write "{host}"' if host else ""))
-    host, colon, port = text.rpartition(":")
-    if (colon and ":" not in host.strip("[]")) or host[-1:] == "]":
-        if port.isdigit():
-            raise ValueError(f"must be {what} without a port: write port = {port} beside it")
-        raise ValueError(f"must be {what}: {text!r:.80} has a colon")
-
-
-def _server(value: Any) -> str:
-    text = _line_of_text(value)
-    _plain_host(text, "a host")
-    if text[0] == "[":
-        raise ValueError(f"must be an IPv6 address without brackets: write {text.strip('[]')!r}")
-    try:
-        ipaddress.ip_address(text)
-        return text
-    except ValueError:
-        pass
-    if ":" in text or re.fullmatch(r"[0-9.]*\.?[0-9]+\.?", text):
-        raise ValueError(f"must be a host: {text!r:.80} is no IP address")
-    if text.isascii():  # names within a private network may have an underscore
-        labels = text.removesuffix(".").split(".")
-        if len(text) <= HOST_CHARACTERS and all(map(_LABEL, labels)):
-            return text
-        raise ValueError(f"must be a host: {text!r:.80} is no name or address of a machine")
-    return _domain(text)
-
-
-HOST_CHARACTERS = 253
-"""Of a domain name as text (RFC 1035 §2.3.4)."""
-
-_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)").fullmatch
-
-STATUS_BYTES = 4_096
-"""Of a status as XML: a server need not take stanzas above 10,000 bytes (RFC 6120 §13.12)."""
-
-CAPS_BYTES = 1_024
-"""Of the software's URI, which everybody who sees our presence gets with it."""
-
-
-def _number(low: float, high: float, unit: str) -> Rule:
-    def rule(value: Any) -> float:
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not low <= value <= high
-        ):
-            raise ValueError(f"must be a number of {unit} from {low:g} to {high:g}")
-        return float(value)
-
-    return rule
-
-
-def _whole(low: int, high: int, what: str) -> Rule:
-    def rule(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"must be {what} from {low} to {high}")
-        return value
-
-    return rule
-
-
-def _one_of(*words: str) -> Rule:
-    def rule(value: Any) -> str:
-        if not isinstance(value, str) or value not in words:
-            hint = _nearest(str(value), words)
-            raise ValueError(
-                f"must be {_or(words)}" + (f" (did you mean {hint!r}?)" if hint else "")
-            )
-        return str(value)
-
-    return rule
-
-
-def _mechanisms(value: Any) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise ValueError('must be a SASL mechanism or a list of them, such as ["SCRAM-SHA-256"]')
-    for name in names:
-        _one_of(*MECHANISMS)(name)
-    return tuple(names)
-
-
-def _yes_or_no(value: Any) -> bool:
-    if not isinstance(value, bool):
-        quoted = ", without quotes" if value in ("true", "false") else ""
-        raise ValueError(f"must be true or false{quoted}")
-    return value
-
-
-def _mechanism(value: Any) -> str:
-    return str(_one_of(*MECHANISMS)(value))
-
-
-def _fingerprints(value: Any) -> frozenset[str]:
-    """SHA-256 in hex, with or without colons, one or a list: as `openssl x509 -fingerprint`."""
-    given = [value] if isinstance(value, str) else value
-    wanted = "must be the SHA-256 of a certificate, 64 hexadecimal digits, or a list of them"
-    if not isinstance(given, list) or not given or not all(isinstance(v, str) for v in given):
-        raise ValueError(wanted)
-    pins = frozenset(each.replace(":", "").replace(" ", "").lower() for each in given)
-    if not all(re.fullmatch("[0-9a-f]{64}", pin) for pin in pins):
-        raise ValueError(wanted)
-    return pins
-
-
-def _websocket(value: Any) -> str:
-    if value == "discover":
-        return "discover"
-    wanted = 'must be an address that begins with wss://, or "discover"'
-    if not isinstance(value, str) or not value.isprintable() or " " in value:
-        raise ValueError(wanted)
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        good = False
-    if not good:
-        raise ValueError(wanted)
-    if parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"{wanted}, without user name and fragment")
-    return value
-
-
-def _uri(value: Any) -> str:
-    text = str(_sendable(CAPS_BYTES)(_line_of_text(value)))
-    if " " in text or "#" in text:
-        raise ValueError('must be the URI of your software, such as "https://example.org/bot"')
-    return text
-
-
 SCHEMA: dict[str, dict[str, Rule]] = {
-    "app": {"name": _line_of_text, "module": _line_of_text},
+    "app": {"name": values.line, "module": values.line},
     "system": {
-        "base": _one_of("embedded", "multiproc"),
-        "port": _whole(1, 65535, "a port"),
-        "hang_limit": _number(0, 86400, "seconds"),
+        "base": values.one_of("embedded", "multiproc"),
+        "port": values.whole(1, 65535, "a port"),
+        "hang_limit": values.number(0, 86400, "seconds"),
     },
-    "log": {"level": _one_of("debug", "info", "warning", "error")},
+    "log": {"level": values.one_of("debug", "info", "warning", "error")},
     "connections": {
-        "kind": _one_of("component", "client"),
-        "node": _node,
-        "host": _domain,
-        "password": _password,
-        "password_file": _line_of_text,
-        "password_env": _line_of_text,
-        "secret": _text,
-        "secret_file": _line_of_text,
-        "secret_env": _line_of_text,
-        "authentication": _mechanisms,
-        "server": _server,
-        "port": _whole(1, 65535, "a port"),
-        "resource": _resource,
-        "minimum_authentication": _mechanism,
-        "tls": _one_of("required", "direct", "none"),
-        "tls_name": _domain,
-        "ca_file": _line_of_text,
-        "certificate_sha256": _fingerprints,
-        "certificate": _line_of_text,
-        "key": _line_of_text,
-        "dane": _yes_or_no,
-        "websocket": _websocket,
-        "stream_management": _yes_or_no,
-        "token_file": _line_of_text,
-        "presence": _yes_or_no,
-        "show": _one_of("away", "chat", "dnd", "xa"),
-        "status": _sendable(STATUS_BYTES),
-        "priority": _whole(-128, 127, "a number"),
-        "caps": _uri,
-        "subscriptions": _one_of("ask", "accept", "accept-and-reciprocate", "deny"),
-        "roster": _yes_or_no,
-        "carbons": _yes_or_no,
-        "client_state": _one_of("active", "inactive"),
-        "connect_timeout": _number(0.1, 600, "seconds"),
-        "keepalive": _number(0, 86400, "seconds"),
-        "ping_timeout": _number(0.1, 600, "seconds"),
+        "kind": values.one_of("component", "client"),
+        "node": values.node,
+        "host": values.domain,
+        "password": values.password,
+        "password_file": values.line,
+        "password_env": values.line,
+        "secret": values.secret,
+        "secret_file": values.line,
+        "secret_env": values.line,
+        "authentication": values.mechanisms,
+        "server": values.server,
+        "port": values.whole(1, 65535, "a port"),
+        "resource": values.resource,
+        "minimum_authentication": values.mechanism,
+        "tls": values.one_of("required", "direct", "none"),
+        "tls_name": values.domain,
+        "ca_file": values.line,
+        "certificate_sha256": values.fingerprints,
+        "certificate": values.line,
+        "key": values.line,
+        "dane": values.yes_or_no,
+        "websocket": values.websocket,
+        "stream_management": values.yes_or_no,
+        "token_file": values.line,
+        "presence": values.yes_or_no,
+        "show": values.one_of("away", "chat", "dnd", "xa"),
+        "status": values.sendable(values.STATUS_BYTES),
+        "priority": values.whole(-128, 127, "a number"),
+        "caps": values.uri,
+        "subscriptions": values.one_of("ask", "accept", "accept-and-reciprocate", "deny"),
+        "roster": values.yes_or_no,
+        "carbons": values.yes_or_no,
+        "client_state": values.one_of("active", "inactive"),
+        "connect_timeout": values.number(0.1, 600, "seconds"),
+        "keepalive": values.number(0, 86400, "seconds"),
+        "ping_timeout": values.number(0.1, 600, "seconds"),
         # RFC 6120 §13.12 wants at least 10,000; more than 4 MiB doesn't pass between processes.
-        "stanza_bytes": _whole(10_000, 4_194_304, "a number of bytes"),
+        "stanza_bytes": values.whole(10_000, 4_194_304, "a number of bytes"),
     },
 }
 """Section → key → rule. `connections` holds one table per connection, each with these keys."""
@@ -456,7 +243,8 @@ def _not_toml(file: Path, text: str, error: tomllib.TOMLDecodeError) -> ConfigEr
     bare = re.match(r"\s*([\w-]+)\s*=\s*([^\s\"'\[{#][^\"'#]*?)\s*(#.*)?$", lines[number - 1])
     remedy = None
     if bare and not re.match(r"(true|false|[-+0-9.]+)$", bare[2]):
-        remedy = f'a text stands in quotes: {bare[1]} = "{bare[2]}"'
+        shown = "…" if bare[1] in SECRETS else bare[2]
+        remedy = f'a text stands in quotes: {bare[1]} = "{shown}"'
     elif "declare" in str(error) or "overwrite" in str(error).lower():
         remedy = "a table or key is written once"
     return ConfigError(f"not valid TOML: {error}", file=file, line=number, remedy=remedy)
@@ -535,7 +323,7 @@ class _Reader:
     def connection(self, name: str, table: dict[str, Any]) -> ConnectionSettings | None:
         path, before = ("connections", name), len(self.mistakes)
         keys = self.table(table, SCHEMA["connections"], *path)
-        for word, rule in (("password", _password), ("secret", _text)):
+        for word, rule in (("password", values.password), ("secret", values.secret)):
             self.secret(word, rule, keys, path)
         kind = self.kind(table, keys, path)
         if kind is not None:
@@ -638,7 +426,7 @@ class _Reader:
     def unknown(self, what: str, name: str, words: Mapping[str, object], *path: str) -> None:
         where = f" in [{'.'.join(path)}]" if path else ""
         elsewhere = [each for each, keys in SCHEMA.items() if path and name in keys]
-        if hint := _nearest(name, words):
+        if hint := values.nearest(name, words):
             remedy = f"did you mean {hint!r}?"
         elif elsewhere:
             shown = "connections.NAME" if elsewhere[0] == "connections" else elsewhere[0]
@@ -650,7 +438,7 @@ class _Reader:
     def stray(self, name: str) -> None:
         """A key before the first section."""
         for section, keys in SCHEMA.items():
-            if hint := name if name in keys else _nearest(name, keys):
+            if hint := name if name in keys else values.nearest(name, keys):
                 shown = "connections.NAME" if section == "connections" else section
                 self.say(
                     f"{name!r:.80} stands in no section",
@@ -739,12 +527,3 @@ def _needed(kind: ConnectionKind, mechanisms: tuple[str, ...] | None) -> tuple[s
     if kind == "client" and mechanisms == ("ANONYMOUS",):
         return ()
     return _NEEDED[kind]
-
-
-def _nearest(word: str, words: Mapping[str, object] | tuple[str, ...]) -> str | None:
-    return next(iter(difflib.get_close_matches(word, list(words), 1, 0.6)), None)
-
-
-def _or(words: tuple[str, ...]) -> str:
-    quoted = [f'"{word}"' for word in words]
-    return " or ".join(filter(None, (", ".join(quoted[:-1]), quoted[-1])))
