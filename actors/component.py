@@ -7,10 +7,12 @@ stanzas are handled, but stanzas of one sender are handled in the order of their
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, TypeVar
 
+from actors.background import Background, Restart
 from actors.handling import Halt, Skip
 from emp.errors import EmpError, StanzaError
 from emp.events import Connected, Disconnected, Resumed, SendFailed
@@ -182,6 +184,33 @@ class Component:
         Raises `NoAnswer` where there is no roster, or none has come within `timeout` seconds.
         """
         return await self._host.ask_roster(timeout)
+
+    def spawn(
+        self,
+        work: Awaitable[Any] | Callable[[], Awaitable[Any]],
+        *,
+        restart: Restart = "never",
+        name: str | None = None,
+    ) -> asyncio.Task[None]:
+        """Run a coroutine beside the actions, until the component ends: then it is cancelled.
+
+        What it raises is logged. restart: "on-failure" starts it again when it has raised,
+        "always" also when it has returned, with growing pauses while it keeps failing; both need a
+        function that makes the coroutine. name: what the log and `emp-admin inspect` call it.
+        Cancelling the task that is returned ends it for good.
+        """
+        host = getattr(self, "_host", None)
+        if host is not None:
+            task: asyncio.Task[None] = host.in_loop(self._background.spawn, work, name, restart)
+            return task
+        return self._background.spawn(work, name, restart)  # in the constructor, or in a test
+
+    @property
+    def _background(self) -> Background:
+        found: Background | None = self.__dict__.get("_spawned")
+        if found is None:
+            found = self.__dict__["_spawned"] = Background(type(self).__qualname__)
+        return found
 
     def render(self, name: str, /, **values: Any) -> Rendered:
         """What the view `name` gives with these values, to be returned or sent. Raises ViewError

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import pickle
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from actors.messages import (
     StartComponent,
 )
 from actors.running import REPORTS_PER_MAILBOX, Runner
-from actors.sending import present
+from actors.sending import Present, present
 from actors.threads import Threads
 from emp import app as application
 from emp.app import App
@@ -109,12 +109,21 @@ class ComponentActor(Runner):
         except BaseException as error:  # noqa: BLE001 - the user's constructor may raise anything
             raise EmpError(f"{found.__qualname__}() failed: {error!r}") from None
         component._host = self
+        component._background.owner = self.name
+        component._background.context = self._context
         self.key = key_of(found)
         self.threads = Threads(component.threads, self.name)
         self.reported = max(1, component.mailbox // REPORTS_PER_MAILBOX)
         if component.when_full == "shed":  # a busy key must leave room for others
             self.share = max(1, component.mailbox // 2)
         return component
+
+    def _context(self) -> Context:
+        """Of a task that is spawned: it is about no stanza, but about the connection of one."""
+        context, here = copy_context(), self.here
+        about: Present | None = (here[0], 0, None, 0, {}) if here is not None else None
+        context.run(present.set, about)
+        return context
 
     async def _start_up(self, supervisor: Any) -> None:
         name = f"{type(self.component).__qualname__}.startup()"
@@ -272,6 +281,7 @@ class ComponentActor(Runner):
             timer.stop()
         if not await self.idle(grace):
             logger.warning("%s: stopping with %d actions at work", self.name, len(self.works))
+        await self.component._background.end()  # before what they work with is closed
         try:
             if type(self.component).shutdown is not Component.shutdown:
                 async with asyncio.timeout(SHUTDOWN):
@@ -317,6 +327,8 @@ class ComponentActor(Runner):
     def exit(self) -> None:
         self._end_work()
         self._report_orphans()
+        if hasattr(self, "component"):
+            self.component._background.cancel()
         for task in self.tasks:
             task.cancel()
         if hasattr(self, "threads"):
@@ -330,6 +342,8 @@ class ComponentActor(Runner):
             "skipped": self.skipped,
             "overdue": self.overdue,
             "running": len(self.tasks) + sum(work.job is not None for work in self.works.values()),
+            "spawned": self.component._background.facts(),
+            "spawned_failed": self.component._background.failed,
             "requests_asked": len(self.asks),
             "waiting_to_be_sent": sum(len(lane.outflow.waiting) for lane in self.lanes.values()),
         }
