@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import thespian.actors as thespian
@@ -22,7 +23,7 @@ from thespian.actors import Actor, ActorAddress
 from actors import messages
 from actors.collecting import settle
 from actors.driver import Driver, Post, driver_for
-from actors.logs import configure_logging
+from actors.logs import configure_logging, importing
 
 logger = logging.getLogger("emp.actors")
 
@@ -108,6 +109,10 @@ class BaseActor(Actor):
             role = name if name == self.kind else f"{self.kind} {name}"
             setproctitle(f"emp: {app_name} {role}")
             configure_logging(log_level)
+
+    def importing(self, log_level: str) -> AbstractContextManager[None]:
+        """While the application is imported; in one process, the boot has done it."""
+        return nullcontext() if self.embedded else importing(log_level)
 
     def started(self, supervisor: ActorAddress) -> None:
         if not self.embedded:

@@ -8,6 +8,7 @@ times.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -161,6 +162,14 @@ class Boot:
         return killed
 
 
+news = logging.getLogger("emp.connections")
+NEWS = {
+    "connected": logging.INFO,
+    "waiting": logging.WARNING,
+    "failed": logging.ERROR,
+}
+"""Kinds of events that are logged, and how."""
+
 Step = Callable[[Boot], Awaitable[str]]
 """Does one thing to the Boot and says what came out; raises EmpError."""
 
@@ -267,7 +276,11 @@ def failure(event: Event) -> BootFailed:
 
 
 def show(event: Event, report: Callable[[Report], None]) -> None:
-    """Report an event that a person who watches wants to see."""
+    """Report an event that a person who watches wants to see; news of connections are logged too,
+    for handlers that the application has installed."""
+    if (level := NEWS.get(event.kind)) is not None:
+        text = f"{event.detail}. {event.remedy}" if event.remedy else event.detail
+        news.log(level, "%s: %s: %s", event.name, event.kind, text, extra={"reported": True})
     if event.kind.startswith("step "):
         step = event.kind.removeprefix("step ")
         report(Report(f"{event.name}: {step}", event.detail, event.seconds))

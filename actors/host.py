@@ -80,7 +80,8 @@ class ComponentActor(Runner):
         self.spec = message.spec
         try:
             config = Path(message.app.config) if message.app.config else None
-            self.app = app = application.load(Path(message.app.path), config)
+            with self.importing(message.log_level):
+                self.app = app = application.load(Path(message.app.path), config)
             found = application.resolve(message.spec.reference, app.directory)
             self.views = Views(app.views)
             self.component = self._make(found)

@@ -3,6 +3,12 @@
 A record is one line, whatever others have put into it (`emp.printable`); only a traceback has lines
 of its own. Writing never waits (`actors.lines`).
 
+An application may install handlers when its module is imported. They stay: on its own loggers, and
+on the root logger, where they get our records too (everything of ours is below the logger `emp`).
+If one of them writes to standard error or output, ours is left out, or each line would be there
+twice. Every process that imports the application (the one that `emp start` runs in, the router's,
+the workers') has handlers of its own.
+
 In the processes that Thespian starts, it replaces the root logger and the logger manager by its own
 forwarder, which sends each record as a message in the same queue as the stanzas. So the manager
 that Python made is kept here when this module is imported, and put back before anything is logged.
@@ -14,6 +20,8 @@ import logging
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, TypeAlias
 
@@ -22,6 +30,9 @@ from emp.printable import printable
 
 _ROOT = logging.getLogger()
 _MANAGER = logging.Logger.manager
+
+OURS = "emp"
+"""The name of our handler."""
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
@@ -109,13 +120,48 @@ def configure_logging(level: str) -> None:
     logging.root = _ROOT  # type: ignore[assignment]
     logging.Logger.root = _ROOT  # type: ignore[assignment]
     logging.Logger.manager = _MANAGER
-    for old in _ROOT.handlers[:]:
-        _ROOT.removeHandler(old)
-    _ROOT.addHandler(_handler())
-    _ROOT.setLevel(level.upper())
+    _remove_ours()
+    if not any(_on_terminal(each) for each in _ROOT.handlers):
+        handler = _handler()
+        handler.name = OURS
+        handler.setLevel(level.upper())
+        handler.addFilter(_not_reported)
+        _ROOT.addHandler(handler)
+    # An application that wants more of its own for its handlers has set it.
+    _ROOT.setLevel(min(_ROOT.level, logging.getLevelNamesMapping()[level.upper()]))
+    for name, known in _MANAGER.loggerDict.items():
+        if isinstance(known, logging.Logger) and name.partition(".")[0] == "emp":
+            known.disabled = False  # logging.config does that to all that it is not told about
     # Thespian logs every actor that it starts and every message of a dead one at info and warning.
     logging.getLogger("Thespian").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+@contextmanager
+def importing(level: str) -> Iterator[None]:
+    """While the application is imported: `logging.basicConfig` does nothing where there is a
+    handler, so ours is away meanwhile."""
+    _remove_ours()
+    try:
+        yield
+    finally:
+        configure_logging(level)
+
+
+def _remove_ours() -> None:
+    for handler in _ROOT.handlers[:]:
+        if handler.name == OURS:
+            _ROOT.removeHandler(handler)
+
+
+def _on_terminal(handler: logging.Handler) -> bool:
+    streams = (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+    return isinstance(handler, logging.StreamHandler) and handler.stream in streams
+
+
+def _not_reported(record: logging.LogRecord) -> bool:
+    """People who watch have read it on standard output already (`actors.boot.show`)."""
+    return not getattr(record, "reported", False)
 
 
 def _handler() -> logging.Handler:

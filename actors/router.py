@@ -87,7 +87,8 @@ class RouterActor(BaseActor):
         self.become(message.app_name, "router", message.log_level)
         self.source = message.app
         try:
-            self.app = application.load(*self._files())
+            with self.importing(message.log_level):
+                self.app = application.load(*self._files())
             self.spawned.extend(message.spawned)
             self.calls.use(self._table(self.app))
         except Exception as error:  # noqa: BLE001 - the supervisor waits for one of two answers
