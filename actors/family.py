@@ -71,7 +71,7 @@ STACK_SECONDS = 0.5
 """Seconds that who hangs has to show where, between the signal for that and the one that ends
 it."""
 
-SHUTDOWN_GRACE = 7.0
+SHUTDOWN_GRACE = 6.0
 """Seconds for components to end in order, with their hooks (`actors.host`), while the system
 stops."""
 

@@ -282,10 +282,10 @@ class ComponentActor(Runner):
             timer.stop()
         if not await self.idle(grace):
             logger.warning("%s: stopping with %d actions at work", self.name, len(self.works))
-        await self.component._background.end()  # before what they work with is closed
         try:
-            if type(self.component).shutdown is not Component.shutdown:
-                async with asyncio.timeout(SHUTDOWN):
+            async with asyncio.timeout(SHUTDOWN):
+                await self.component._background.end()  # before what they work with is closed
+                if type(self.component).shutdown is not Component.shutdown:
                     await self._perform("shutdown")
         except BaseException as error:
             if self.exiting:

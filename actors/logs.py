@@ -6,8 +6,8 @@ of its own. Writing never waits (`actors.lines`).
 An application may install handlers when its module is imported. They stay: on its own loggers, and
 on the root logger, where they get our records too (everything of ours is below the logger `emp`).
 If one of them writes to standard error or output, ours is left out, or each line would be there
-twice. Every process that imports the application (the one that `emp start` runs in, the router's,
-the workers') has handlers of its own.
+twice; theirs is made not to wait. Every process that imports the application (the one that
+`emp start` runs in, the router's, the workers') has handlers of its own.
 
 In the processes that Thespian starts, it replaces the root logger and the logger manager by its own
 forwarder, which sends each record as a message in the same queue as the stanzas. So the manager
@@ -23,9 +23,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeGuard
 
-from actors.lines import STDERR, Lines, lines
+from actors.lines import STDERR, STDOUT, Lines, lines
 from emp.printable import printable
 
 _ROOT = logging.getLogger()
@@ -121,7 +121,10 @@ def configure_logging(level: str) -> None:
     logging.Logger.root = _ROOT  # type: ignore[assignment]
     logging.Logger.manager = _MANAGER
     _remove_ours()
-    if not any(_on_terminal(each) for each in _ROOT.handlers):
+    theirs = [each for each in _ROOT.handlers if _on_terminal(each)]
+    for each in theirs:
+        _never_wait(each)
+    if not theirs:
         handler = _handler()
         handler.name = OURS
         handler.setLevel(level.upper())
@@ -154,9 +157,30 @@ def _remove_ours() -> None:
             _ROOT.removeHandler(handler)
 
 
-def _on_terminal(handler: logging.Handler) -> bool:
-    streams = (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
-    return isinstance(handler, logging.StreamHandler) and handler.stream in streams
+def _on_terminal(handler: logging.Handler) -> TypeGuard[logging.StreamHandler[Any]]:
+    if not isinstance(handler, logging.StreamHandler):
+        return False
+    standard = (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+    return isinstance(handler.stream, _Stream) or handler.stream in standard
+
+
+def _never_wait(handler: logging.StreamHandler[Any]) -> None:
+    """The application's handler writes as it formats, but does not wait for who reads."""
+    if handler.stream is not None and handler.stream in (sys.__stderr__, sys.__stdout__):
+        handler.setStream(_Stream(STDERR if handler.stream is sys.__stderr__ else STDOUT))
+
+
+class _Stream:
+    """What a StreamHandler wants of its stream."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._lines = lines(descriptor)
+
+    def write(self, text: str) -> None:
+        self._lines.put(text.removesuffix("\n"))
+
+    def flush(self) -> None:
+        pass  # actors.lines does it at the end
 
 
 def _not_reported(record: logging.LogRecord) -> bool:

@@ -12,7 +12,6 @@ from typing import Any
 
 from thespian.actors import ActorAddress, ActorExitRequest
 
-from actors.background import CANCEL
 from actors.child import Child
 from actors.family import EXIT_GRACE, Family
 from actors.host import ARRIVAL, SHUTDOWN
@@ -46,7 +45,7 @@ INSPECTION = 60.0
 CLOSE_GRACE = 5.0
 """Seconds in which who is stopped alone finishes what it has in hand."""
 
-STOP_LIMIT = CLOSE_GRACE + CANCEL + SHUTDOWN + ARRIVAL + EXIT_GRACE
+STOP_LIMIT = CLOSE_GRACE + SHUTDOWN + ARRIVAL + EXIT_GRACE
 """Seconds after which who was told to stop is ended by force. `control.STOP_TIMEOUT` is longer."""
 
 RELOAD_SECONDS = 8.0
