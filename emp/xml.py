@@ -17,6 +17,7 @@ from emp.errors import LocalProtocolError, RemoteProtocolError
 from emp.escaping import escape as escape
 from emp.escaping import escape_text as escape_text
 from emp.escaping import is_plain as is_plain
+from emp.lexical import text_of
 from emp.names import DocumentParser, Lent, twin
 from emp.writer import PREFIXES, Writer
 
@@ -50,13 +51,7 @@ def as_element(payload: object) -> Element:
 
 # -- building -------------------------------------------------------------------------------------
 
-AttributeValue: TypeAlias = object  # str, int, bool, JID, …; None leaves the attribute out
-
-
-def _attribute_text(value: AttributeValue) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+AttributeValue: TypeAlias = object  # what emp.lexical knows; None leaves the attribute out
 
 
 def adopt(parent: Element, child: Element) -> None:
@@ -115,8 +110,8 @@ def build(
     tag: local name or Clark name; xmlns: its namespace, which children without one inherit.
     children: elements, str, objects with to_xml(), iterables of these, None (nothing), and
     mappings, which are attributes (for names that are no Python names).
-    attributes: None leaves one out, True and False are "true" and "false"; one trailing
-    underscore of the name is dropped (from_, class_).
+    attributes: as XMPP writes the value (True is "true", a datetime that of XEP-0082), None leaves
+    one out; one trailing underscore of the name is dropped (from_, class_).
     LocalProtocolError for names, characters or children that cannot be XML.
     """
     try:
@@ -139,7 +134,7 @@ def _build(
     element = etree.Element(tag, nsmap=_default_namespace(xmlns))
     for name, value in attributes.items():
         if value is not None:
-            element.set(name.removesuffix("_"), _attribute_text(value))
+            element.set(name.removesuffix("_"), value if type(value) is str else text_of(value))
     for child in children:
         _add(element, child)
     return element
@@ -153,7 +148,7 @@ def _add(element: Element, child: object) -> None:
     elif isinstance(child, Mapping):
         for name, value in child.items():
             if value is not None:
-                element.set(name, _attribute_text(value))
+                element.set(name, value if type(value) is str else text_of(value))
     elif isinstance(child, etree._Element | Renderable):
         adopt(element, as_element(child))
     elif isinstance(child, Iterable):

@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import threading
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -488,3 +489,26 @@ def test_namespaces_may_have_a_brace() -> None:
 def test_a_warning_beside_an_odd_namespace_is_no_error() -> None:
     element = parse("<q xml:space='odd' xmlns='²'/>")  # the parser of streams lets it pass
     assert element.tag == "{²}q"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a<", "a<"),
+        (True, "true"),
+        (7, "7"),
+        (0.5, "0.5"),
+        (datetime(1969, 7, 21, 2, 56, 15, tzinfo=UTC), "1969-07-21T02:56:15Z"),
+        (date(1776, 7, 4), "1776-07-04"),
+        (JID.parse("a@b"), "a@b"),
+        (b"\x00\xff", "AP8="),
+    ],
+)
+def test_attributes_are_written_as_xmpp_has_them(value: object, text: str) -> None:
+    assert E.x(a=value).get("a") == E.x({"a": value}).get("a") == text
+
+
+@pytest.mark.parametrize("value", [datetime(1969, 7, 21), float("nan"), ["a"], {}, object()])
+def test_attributes_that_have_no_text(value: object) -> None:
+    with pytest.raises(LocalProtocolError, match="no text in XML"):
+        E.x(a=value)
