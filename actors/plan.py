@@ -106,11 +106,16 @@ def _specs(settings: ConnectionSettings, resources: tuple[str, ...]) -> Iterator
     elif len(resources) <= 1:
         resource = settings.resource or (resources[0] if resources else None)
         scope = resources[0] if resources else settings.resource
-        yield ConnectionSpec(settings.name, replace(settings, resource=resource), scope)
+        needed = resource in resources
+        yield ConnectionSpec(
+            settings.name, replace(settings, resource=resource, resource_needed=needed), scope
+        )
     else:
         for resource in resources:
             name = f"{settings.name}/{resource}"
-            yield ConnectionSpec(name, replace(settings, resource=resource), resource)
+            yield ConnectionSpec(
+                name, replace(settings, resource=resource, resource_needed=True), resource
+            )
 
 
 def unique(names: Iterable[str], taken: Collection[str] = ()) -> list[str]:

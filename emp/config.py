@@ -51,7 +51,8 @@ class ConnectionSettings:
     authorities do not count then. certificate, key: PEM files of our own certificate. dane: use
     TLSA records that the resolver has validated (RFC 7712).
     mechanisms, floor: the SASL mechanisms that may be used, or the weakest that may.
-    websocket: its address (wss://…), or "discover" for XEP-0156; None for TCP.
+    resource: what to bind; a wish, unless it is needed, as where routes name it: then no other will
+    do. websocket: its address (wss://…), or "discover" for XEP-0156; None for TCP.
     management: use XEP-0198. token_file: where FAST tokens (XEP-0484) are kept; None: in memory.
     presence: whether to become available, with show, status, priority and caps (the URI of the
     software, XEP-0115). subscriptions: what is done with requests to see our presence.
@@ -67,6 +68,7 @@ class ConnectionSettings:
     server: str | None = None
     port: int | None = None
     resource: str | None = None
+    resource_needed: bool = False
     tls: TlsMode = "required"
     tls_name: str | None = None
     ca_file: Path | None = None

@@ -7,9 +7,12 @@ client come back, and end the first (XEP-0386 §3.2). No secret shows in a repr.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
+import re
 import secrets
 import stat
 import time
@@ -17,7 +20,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from emp.errors import ConfigError
 
@@ -25,6 +28,9 @@ LONGEST_FILE: Final = 4_194_304
 """Bytes: some ten thousand tokens. Anything longer is some other file."""
 
 _VERSION: Final = 1
+_BEGINNING: Final = re.compile(rb'\s*\{\s*"version"\s*:\s*\d+\s*,\s*"clients"\s*:')
+"""Of every token file, whatever became of the rest."""
+
 _log: Final = logging.getLogger("emp.tokens")
 
 
@@ -73,15 +79,17 @@ class TokenStore:
     """Tokens of many connections, in `file`, or in memory; `clock` gives seconds since the epoch.
 
     Folders that are missing are made with mode 0700 and the file with 0600. Raises ConfigError for
-    a file that others may read or that belongs to somebody else. One that is damaged is logged, and
-    counts as empty: tokens save a password's round trips, and nothing is lost with them.
+    a file that others may read, that belongs to somebody else, that is a link, or in which there is
+    something else than tokens; and for a folder to which everybody may write. A token file that is
+    damaged is logged, and counts as empty: tokens save a password's round trips, and nothing is
+    lost with them.
     """
 
     def __init__(self, file: Path | None = None, *, clock: Callable[[], float] = time.time) -> None:
         self.now = clock
-        self._file = None if file is None else file.expanduser().resolve()
+        self._file = None if file is None else _absolute(file)
         self._clients: dict[str, ClientTokens] = {}
-        self._loaded = {} if self._file is None else _read(self._file)
+        self._loaded = {} if self._file is None else _first_look(self._file)
 
     def client(self, address: str, name: str = "") -> ClientTokens:
         """The tokens of the account `address` (a bare JID) at the connection `name`."""
@@ -126,32 +134,64 @@ def _token(record: object) -> Token | None:
     return Token(**record)
 
 
+def _absolute(file: Path) -> Path:
+    """The file itself, even where that is a link: its target may be anything."""
+    file = file.expanduser()
+    return file.parent.resolve() / file.name
+
+
+def _first_look(file: Path) -> Mapping[str, Any]:
+    """As _read(), and at the folder, where there is one."""
+    clients = _read(file)
+    if file.parent.is_dir():
+        _check_folder(file.parent, file.parent.stat())
+    return clients
+
+
 def _read(file: Path) -> Mapping[str, Any]:
-    """The clients in the file, none where there is no file or a damaged one. ConfigError."""
+    """The clients in the file, none where there is no file, an empty or a damaged one. ConfigError
+    for what is no token file: it will be replaced, so it must be."""
     try:
-        with file.open("rb") as opened:
+        # NONBLOCK: nobody waits for the other end of a pipe.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with open(os.open(file, flags), "rb") as opened:
             _check(file, os.fstat(opened.fileno()))
-            data = opened.read(LONGEST_FILE)
-        clients = json.loads(data)["clients"]
-        if not isinstance(clients, dict):
-            raise ValueError("no clients in it")
+            data = opened.read(LONGEST_FILE + 1)
     except FileNotFoundError:
         return {}
     except OSError as error:
+        symlink = error.errno == errno.ELOOP
+        reason = "it is a symbolic link" if symlink else (error.strerror or str(error)).lower()
         raise ConfigError(
-            f"the token file cannot be read: {error.strerror}",
+            f"the token file cannot be read: {reason}",
             file=file,
             remedy="token_file = must name a file that this user may read and write",
         ) from error
+    try:
+        record = json.loads(data)
+        clients = record["clients"]
+        ours = record["version"] == _VERSION and isinstance(clients, dict)
     except (ValueError, KeyError, TypeError, RecursionError):
-        _log.warning("%s is no token file, or damaged: it is begun anew", file)
-        return {}
-    return clients
+        ours = False
+    if ours:
+        return cast(Mapping[str, Any], clients)
+    if data.strip() and not _BEGINNING.match(data):
+        raise ConfigError(
+            "that is no token file, and would be replaced by one",
+            file=file,
+            remedy="token_file = must name a file that is for nothing else, or does not exist yet",
+        )
+    _log.warning("%s is empty or damaged: it is begun anew", file)
+    return {}
 
 
 def _check(file: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError("the token file is not a regular file", file=file)
+        raise ConfigError(
+            "the token file cannot be read: it is not a regular file",
+            file=file,
+            remedy="token_file = must name a file that this user may read and write",
+        )
     if status.st_uid != os.geteuid():
         raise ConfigError(
             "the token file belongs to another user",
@@ -167,16 +207,42 @@ def _check(file: Path, status: os.stat_result) -> None:
         )
 
 
+def _check_folder(folder: Path, status: os.stat_result) -> None:
+    """Who may write there can take the file away and lay another in its place. Others may not,
+    unless each can do so with his own only (the sticky bit, as /tmp has it)."""
+    if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+        raise ConfigError(
+            f"everybody may write to the folder of the token file, {folder}",
+            file=folder,
+            remedy="chmod o-w it, or name a file elsewhere",
+        )
+
+
+def _folder_of(file: Path) -> int:
+    """Its folder, opened: what happens there concerns this one, whatever its name leads to then."""
+    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _check_folder(file.parent, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 def _write(file: Path, text: str) -> None:
     """All or nothing: under another name first. Without fsync, for see `TokenStore`."""
     missing = [folder for folder in file.parents if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    for made in reversed(missing):
+        made.mkdir(mode=0o700, exist_ok=True)
+    unfinished = f".{file.name}.{secrets.token_hex(8)}"
+    folder = _folder_of(file)
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(unfinished, flags, 0o600, dir_fd=folder)
         with os.fdopen(descriptor, "w") as opened:
             opened.write(text + "\n")
-        unfinished.replace(file)
+        os.replace(unfinished, file.name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(unfinished, dir_fd=folder)
+        os.close(folder)

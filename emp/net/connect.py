@@ -297,6 +297,7 @@ class _Attempt:
                 authzid=accounts.authzid(settings),
                 memory=self.memory,
                 resource=settings.resource,
+                resource_needed=settings.resource_needed,
                 mechanisms=policy(settings.mechanisms, settings.floor),
                 # Where WebSocket is clear, that is allowed: see emp.net.websocket.
                 require_tls=settings.tls != "none" and (endpoint is None or endpoint.secure),

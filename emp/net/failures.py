@@ -13,6 +13,7 @@ from emp.errors import (
     ConnectionFailed,
     EmpError,
     RemoteProtocolError,
+    StanzaError,
     StreamError,
 )
 from emp.net import names, tls
@@ -110,6 +111,8 @@ def _authentication(
 def _stream_error(
     error: StreamError, step: str, settings: ConnectionSettings, peer: str
 ) -> ConnectionFailed:
+    if isinstance(error.__cause__, StanzaError):
+        return _no_resource(error, step, settings, peer)
     refused = error.condition == "not-authorized" and step != ESTABLISHED
     remedy = {
         "host-unknown": f"check host = {settings.host!r}, or server = and port =",
@@ -123,6 +126,31 @@ def _stream_error(
         permanent=error.condition in _PERMANENT_STREAM,
         remedy=remedy,
         other_host=_other_host(error, websocket=settings.websocket is not None),
+    )
+
+
+def _no_resource(
+    error: StreamError, step: str, settings: ConnectionSettings, peer: str
+) -> ConnectionFailed:
+    """The server has refused to bind a resource (RFC 6120 §7); the stream is still up."""
+    wanted, other = f"{settings.address}/{settings.resource}", "resource = may name another one"
+    if settings.resource_needed:
+        other = "the routes name it, and must name another one"
+    remedy = {
+        "conflict": f"somebody else is connected as {wanted}: {other}",
+        "bad-request": other,
+        "jid-malformed": other,
+        "not-acceptable": other,
+        "resource-constraint": f"{settings.address} is connected too often at the same time: end "
+        "some of its sessions, or wait until the server does",
+        "not-allowed": f"the server's administrator must let {settings.address} have sessions",
+    }.get(error.condition)
+    what = f"the resource {settings.resource!r}" if settings.resource else "a resource"
+    return ConnectionFailed(
+        step,
+        f"{peer} does not bind {what}: {one_line(error)}",
+        permanent=remedy is not None and error.condition != "resource-constraint",
+        remedy=remedy,
     )
 
 

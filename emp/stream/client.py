@@ -38,6 +38,7 @@ class ClientStream(Stream):
         self.exchange: ClientExchange | None = None
         self.mechanism = ""
         self.login: Login | None = None  # of SASL2, while it is under way
+        self.resource: str | None = None  # that we have asked for
         self.request: str | None = None  # id of the iq whose answer a feature awaits
         self.jid: JID | None = None
         self._header_of_peer: StreamHeader | None = None

@@ -35,7 +35,7 @@ class ClientConfig:
     emp.sasl.DISCREET. `password` None, `certificate` and `authzid`: as emp.sasl.Credentials has
     them.
     `memory` is what former logins of the connection left. `resource` None lets the server make one
-    up.
+    up, which it may also be asked for where ours will not do, unless that is `resource_needed`.
     `sasl2`: whether to log in with XEP-0388 where the server has it. Then Bind 2 makes the resource
     unless `resource` says what it is; `carbons` and `client_state` ("active", "inactive") are what
     a session begins with there. `tokens`: where this connection's token (XEP-0484) is kept; None:
@@ -46,6 +46,7 @@ class ClientConfig:
     username: str
     password: str | None = field(default=None, repr=False)
     resource: str | None = None
+    resource_needed: bool = False
     mechanisms: tuple[str, ...] | None = None
     certificate: bool = False
     authzid: str | None = None

@@ -116,12 +116,23 @@ def test_no_file_at_all(tmp_path: Path) -> None:
 
 DAMAGED: list[bytes] = [
     b"",
+    b"\n",
+    b'{"version": 1, "clients": {"juliet@loc',
+    b'{"version": 1, "clients": 1}',
+    b'{\n "version": 2,\n "clients": {}\n}\n',
+    b'{"version": 1, "clients": ' + b"[" * 100_000,
+]
+OTHERS: list[bytes] = [
     b"{",
     b"[]",
     b"{}",
     b'{"clients": 1}',
+    b'{"clients": {}}',
+    b'{"version": 1}',
     b"\xff\xfe",
     b"[" * 100_000,
+    b"-----BEGIN PRIVATE KEY-----\n",
+    b'[connections.main]\nhost = "localhost"\n',
 ]
 
 
@@ -138,6 +149,73 @@ def test_a_damaged_file_is_begun_anew(
     assert client.get() is None
     client.put(TOKEN)
     assert store(file).client(JULIET).get() == TOKEN
+
+
+@pytest.mark.parametrize("data", OTHERS, ids=range(len(OTHERS)))
+def test_what_is_no_token_file_is_never_replaced(
+    tmp_path: Path, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "precious"
+    tokens = store(file)  # before there was one
+    file.write_bytes(data)
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"no token file.*for nothing else"):
+        store(file)
+    with caplog.at_level(logging.WARNING, "emp.tokens"):
+        tokens.client(JULIET).put(TOKEN)
+    assert "not saved" in caplog.text
+    assert file.read_bytes() == data
+    assert os.listdir(tmp_path) == ["precious"]
+
+
+@pytest.mark.parametrize("target", ["tokens", "precious", "nothing"])
+def test_a_link_is_not_followed(
+    tmp_path: Path, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever made it may have had his reasons."""
+    file = tmp_path / "link"
+    tokens = store(file)
+    store(tmp_path / "tokens").client(JULIET).put(TOKEN)
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "precious").chmod(0o600)
+    file.symlink_to(tmp_path / target)
+    before = {each: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+    with pytest.raises(ConfigError, match="symbolic link"):
+        store(file)
+    with caplog.at_level(logging.WARNING, "emp.tokens"):
+        tokens.client(JULIET).put(None)
+        tokens.client(JULIET).put(TOKEN)
+    assert "not saved" in caplog.text
+    assert file.is_symlink()
+    assert before == {each: each.read_bytes() for each in tmp_path.iterdir() if each.is_file()}
+
+
+def test_a_pipe_and_a_folder(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    for file in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(
+            ConfigError, match=r"cannot be read: (it is not a regular file|is a directory)"
+        ):
+            store(file)
+
+
+def test_a_folder_in_which_everybody_may_write(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "everybody"
+    folder.mkdir()
+    tokens = store(folder / "tokens.json")
+    folder.chmod(0o777)
+    with pytest.raises(ConfigError, match=r"everybody may write.*chmod o-w"):
+        store(folder / "tokens.json")
+    with caplog.at_level(logging.WARNING, "emp.tokens"):
+        tokens.client(JULIET).put(TOKEN)
+    assert "not saved" in caplog.text
+    assert os.listdir(folder) == []
+    folder.chmod(0o1777)  # as /tmp is
+    tokens.client(JULIET).put(None)
+    tokens.client(JULIET).put(TOKEN)
+    assert store(folder / "tokens.json").client(JULIET).get() == TOKEN
 
 
 RECORDS = st.recursive(

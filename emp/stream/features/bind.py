@@ -24,6 +24,9 @@ _BIND: Final = f"{{{ns.BIND}}}bind"
 _RESOURCE: Final = f"{{{ns.BIND}}}resource"
 _JID: Final = f"{{{ns.BIND}}}jid"
 
+_OF_THE_RESOURCE: Final = frozenset({"conflict", "bad-request", "jid-malformed", "not-acceptable"})
+"""RFC 6120 §7.7.2: the resource will not do; another one may."""
+
 
 def _offer(stream: ServerStream) -> str:
     return f"<bind xmlns='{ns.BIND}'/>"
@@ -33,7 +36,11 @@ def _offer(stream: ServerStream) -> str:
 
 
 def _begin(stream: ClientStream, offer: Element) -> None:
-    resource = stream.config.resource
+    _ask_for(stream, stream.config.resource)
+
+
+def _ask_for(stream: ClientStream, resource: str | None) -> None:
+    stream.resource = resource
     inner = f"<resource>{escape(resource)}</resource>" if resource else ""
     ask(stream, f"<bind xmlns='{ns.BIND}'>{inner}</bind>")
 
@@ -47,7 +54,7 @@ def ask(stream: ClientStream, payload: str) -> None:
 def answer(stream: ClientStream, element: Element) -> Element | None:
     """The element, if it is the result of the request; None if it is something else.
 
-    StreamError if the server refuses.
+    StreamError if the server refuses; its cause is what the server says.
     """
     kind = element.get("type")
     if element.get("id") != stream.request or kind not in ("result", "error"):
@@ -55,11 +62,18 @@ def answer(stream: ClientStream, element: Element) -> Element | None:
     if kind == "result":
         return element
     failure = of_element(element).failure or StanzaError()
-    raise StreamError(failure.condition, failure.text)
+    raise StreamError(failure.condition, failure.text) from failure
 
 
 def _answered(stream: ClientStream, element: Element) -> None:
-    result = answer(stream, element)
+    try:
+        result = answer(stream, element)
+    except StreamError as refusal:
+        wished = stream.resource is not None and not stream.config.resource_needed
+        if not wished or refusal.condition not in _OF_THE_RESOURCE:
+            raise
+        _ask_for(stream, None)  # once: the server makes one
+        return
     if result is None:
         raise unexpected(element)
     try:

@@ -12,6 +12,7 @@ from emp.errors import (
     ConnectionFailed,
     EmpError,
     RemoteProtocolError,
+    StanzaError,
     StreamError,
 )
 from emp.net.failures import at_step, failed, lost, os_reason
@@ -131,3 +132,24 @@ def test_the_end_keeps_its_remedy() -> None:
 )
 def test_errors_of_the_system(error: OSError, words: str) -> None:
     assert os_reason(error).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("condition", "permanent", "words"),
+    [
+        ("conflict", True, ("'bot'", "somebody else is connected as", "/bot", "resource =")),
+        ("bad-request", True, ("'bot'", "resource =")),
+        ("not-allowed", True, ("administrator",)),
+        ("resource-constraint", False, ("too often",)),
+        ("internal-server-error", False, ()),
+    ],
+)
+def test_a_resource_that_is_not_bound(
+    condition: str, permanent: bool, words: tuple[str, ...]
+) -> None:
+    error = StreamError(condition, "no")
+    error.__cause__ = StanzaError()
+    found = failed(error, "bind", settings(resource="bot"), PEER)
+    assert (found.step, found.permanent) == ("bind", permanent)
+    assert "ended the stream" not in found.reason  # it has not
+    assert [word for word in words if word not in str(found)] == []

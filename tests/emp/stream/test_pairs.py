@@ -4,7 +4,18 @@ from typing import Any
 
 import pytest
 
-from emp.errors import AuthenticationError, Conflict, LocalProtocolError, StreamError
+from emp.errors import (
+    AuthenticationError,
+    BadRequest,
+    Conflict,
+    JidMalformed,
+    LocalProtocolError,
+    NotAcceptable,
+    NotAllowed,
+    ResourceConstraint,
+    StanzaError,
+    StreamError,
+)
 from emp.jid import JID
 from emp.stanza import Iq, Message, Presence
 from emp.stream.events import (
@@ -124,6 +135,45 @@ def test_bind_refused() -> None:
 
     pair = secure_pair(at_server={"bind": refuse})
     pair.start()
+    assert said(pair.ends[0], pair.events[0][-1:]) == [failed("conflict", "StreamError")]
+
+
+REFUSALS = (Conflict, BadRequest, JidMalformed, NotAcceptable, NotAllowed, ResourceConstraint)
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("sasl2", [False, True])
+def test_a_resource_that_is_only_a_wish(refusal: type[StanzaError], sasl2: bool) -> None:
+    """RFC 6120 §7.7.2: the server may make another one; asked once."""
+    asked = []
+
+    def bind(bare: JID, wanted: str | None) -> str:
+        asked.append(wanted)
+        if wanted == "bot":
+            raise refusal("taken")
+        return "made-up"
+
+    pair = secure_pair(resource="bot", at_server={"bind": bind, "sasl2": sasl2})
+    pair.start()
+    if refusal in (NotAllowed, ResourceConstraint):  # no other resource would do better
+        assert asked == ["bot"]
+        assert said(pair.ends[0], pair.events[0][-1:]) == [failed(refusal.condition, "StreamError")]
+    else:
+        assert asked == ["bot", None]
+        assert pair.last(0) == Ready(JID("juliet", "localhost", "made-up"))
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_resource_is_asked_for_once(needed: bool) -> None:
+    asked = []
+
+    def refuse(bare: JID, wanted: str | None) -> str:
+        asked.append(wanted)
+        raise Conflict("twice")
+
+    pair = secure_pair(resource="bot", resource_needed=needed, at_server={"bind": refuse})
+    pair.start()
+    assert asked == (["bot"] if needed else ["bot", None])
     assert said(pair.ends[0], pair.events[0][-1:]) == [failed("conflict", "StreamError")]
 
 
