@@ -25,6 +25,7 @@ from emp import ns
 from emp.errors import StanzaError
 from emp.names import twin
 from emp.stanza import Iq, Message, Stanza
+from emp.view import tree_of
 from emp.xml import Renderable, as_element, build
 
 
@@ -145,4 +146,4 @@ def _gets_errors(stanza: Stanza) -> bool:
         return stanza.type not in ("result", "error")
     if stanza.kind == "presence" or stanza.type in _NO_ERRORS:
         return False
-    return not stanza.mentions(ns.MUC_USER) or stanza.tree.find(_FROM_ROOM) is None
+    return not stanza.mentions(ns.MUC_USER) or tree_of(stanza).find(_FROM_ROOM) is None

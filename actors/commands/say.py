@@ -34,6 +34,9 @@ def say(
 ) -> None:
     """Say TEXT to the address TO, as a user of `emp server`, and print the answer.
 
+    The answer is what is sent to the full JID that has asked, as replies are; what goes to the
+    account (foo@localhost) waits for a client of its own.
+
     \b
     Examples:
       emp say foo@localhost hello

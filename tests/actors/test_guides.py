@@ -92,6 +92,17 @@ async def test_notes_in_sqlite(tmp_path: Path) -> None:
         assert len(here.actor("Notes").component.idle) <= 4
 
 
+async def test_reminders(tmp_path: Path) -> None:
+    source = application("background.md", "reminders.py")
+    async with world(tmp_path, source) as here, here.user("bar") as bar:
+        bar.say(Message(here.service, "remind 3600 cake", type="chat"))
+        bar.say(Message(here.service, "remind 0 tea", type="chat"))
+        heard = [await bar.hear() for _ in range(3)]
+        bodies = [each.body for each in heard if isinstance(each, Message)]
+        assert bodies == ["I will", "I will", "remember: tea"]
+        assert len(here.actor("Reminders").component.waiting) == 1
+
+
 async def test_one_counts_what_many_answer(tmp_path: Path) -> None:
     async with (
         world(tmp_path, application("background.md", "visits.py")) as here,
