@@ -11,10 +11,11 @@ import asyncio
 import json
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from actors.messages import (
     ActorInspected,
@@ -31,6 +32,7 @@ from actors.messages import (
     SpawnComponent,
     StopActor,
 )
+from actors.peers import is_ours
 from emp.errors import EmpError
 
 REQUEST_BYTES = 65_536
@@ -75,6 +77,28 @@ def _reload(request: dict[str, Any]) -> object:
     return ReloadRoutes()
 
 
+Shape: TypeAlias = dict[str, Any]
+"""Member of a JSON object → a type, or a list of one type or shape."""
+
+ACTOR: Shape = {
+    "name": str,
+    "kind": str,
+    "parent": str | None,
+    "pid": int,
+    "state": str,
+    "since": int | float,
+    "restarts": int,
+    "detail": str,
+}
+
+ANSWERS: dict[str, Shape] = {
+    "actors": {"actors": [ACTOR]},
+    "inspect": {"facts": dict},
+    "reload": {"routes": int, "started": [str], "idle": [str]},
+}
+"""Command → what its answer has at least."""
+
+
 COMMANDS: dict[str, Callable[[dict[str, Any]], object]] = {
     "actors": _actors,
     "inspect": _inspect,
@@ -116,6 +140,8 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
+            if not is_ours(writer.get_extra_info("socket")):
+                return
             while line := await reader.readline():
                 answer = await self._answer(line)
                 writer.write(json.dumps(answer, default=str).encode() + b"\n")
@@ -169,37 +195,70 @@ class BusyError(EmpError):
     """The process of the application does not listen: something holds up its loop."""
 
 
-def request(path: Path, command: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
+class NonsenseError(EmpError):
+    """What answers at the control socket is no application of this version of EMP."""
+
+
+def request(
+    path: Path, command: dict[str, Any], timeout: float = ASK_TIMEOUT + 5
+) -> dict[str, Any]:
     """Send one command to the application whose control socket is at `path`; return its answer.
 
     Blocking. Raises OSError when nobody answers there, BusyError when its process has no time to
-    listen, TimeoutError when there is no answer after `timeout` seconds (None: somewhat longer than
-    the application may take).
+    listen, TimeoutError when there is no answer after `timeout` seconds, NonsenseError when there
+    is one that is none.
     """
-    if timeout is None:
-        timeout = _timeout(command["command"]) + 5
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        _short(path, client.connect)
+        client.settimeout(BUSY_TIMEOUT)
         try:
+            _short(path, client.connect)
+            if not is_ours(client):
+                raise NonsenseError("it belongs to another user")
             _exchange(client, {"command": "hello"}, BUSY_TIMEOUT)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise BusyError(f"it has not listened for {BUSY_TIMEOUT:g} s") from None
-        return _exchange(client, command, timeout)
+        answer = _exchange(client, command, timeout)
+    if "error" in answer:
+        check(answer, {"error": str})
+    else:
+        check(answer, ANSWERS.get(command["command"], {}))
+    return answer
 
 
 def _exchange(client: socket.socket, command: dict[str, Any], timeout: float) -> dict[str, Any]:
+    deadline = time.monotonic() + timeout
     client.settimeout(timeout)
     client.sendall(json.dumps(command).encode() + b"\n")
-    received = b""
+    received = bytearray()
     while not received.endswith(b"\n"):
+        client.settimeout(max(0.001, deadline - time.monotonic()))  # however it dribbles
         data = client.recv(65_536)
-        if not data:
+        if not data and not received:
             raise ConnectionResetError("the application closed the control socket")
         received += data
-        if len(received) > 100 * REQUEST_BYTES:
-            raise OSError("the answer is too long")
-    answer: dict[str, Any] = json.loads(received)
+        if not data or len(received) > 100 * REQUEST_BYTES:
+            raise NonsenseError("its answer is cut off" if not data else "its answer has no end")
+    try:
+        answer = json.loads(received)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise NonsenseError("its answer is no JSON object in a line")
     return answer
+
+
+def check(answer: Any, shape: Shape) -> None:
+    """Raises NonsenseError when `answer` is not an object with the members of `shape`."""
+    for key, kind in shape.items():
+        value = answer.get(key, check) if isinstance(answer, dict) else check
+        inner = kind[0] if isinstance(kind, list) else None
+        if not isinstance(value, kind if inner is None else list):
+            raise NonsenseError(f"its answer lacks {key!r}, or has something else there")
+        if isinstance(inner, dict):
+            for each in value:
+                check(each, inner)
+        elif inner is not None and not all(isinstance(each, inner) for each in value):
+            raise NonsenseError(f"its answer has something else in {key!r}")
 
 
 def _short(path: Path, use: Callable[[str], None]) -> None:

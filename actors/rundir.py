@@ -3,6 +3,10 @@
 One folder of mode 0700 per run, below `$EMP_RUNTIME_DIR`, `$XDG_RUNTIME_DIR/emp` or
 `~/.cache/emp/run`, gone when the run is over. What a killed run left is removed by whoever looks
 next.
+
+Whoever can write into the folder of these folders could have us believe in applications, talk to
+sockets and remove files of his choice. So it must belong to this user, who alone may write there;
+and of what is in it only folders of this user count.
 """
 
 from __future__ import annotations
@@ -11,9 +15,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from emp.errors import ConfigError
 
@@ -22,6 +29,13 @@ _FACTS = "run.json"
 
 NAME_LENGTH = 50
 """Characters of the application's name in that of its run directory: 255 bytes are the limit."""
+
+LONGEST_FACTS = 65_536
+"""Bytes of a file that says what runs: a name and a path."""
+
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+REMEDY = "set EMP_RUNTIME_DIR to a folder of your own, of mode 0700"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +55,16 @@ class Run:
 
 
 def root(environ: Mapping[str, str] = os.environ) -> Path:
-    """The folder of the run directories of this user."""
+    """The folder of the run directories of this user. Raises ConfigError where there is none."""
     if given := environ.get("EMP_RUNTIME_DIR"):
         return Path(given)
-    if given := environ.get("XDG_RUNTIME_DIR"):
+    # A relative one is to be ignored, says the XDG Base Directory Specification.
+    if (given := environ.get("XDG_RUNTIME_DIR")) and os.path.isabs(given):
         return Path(given) / "emp"
-    return Path.home() / ".cache" / "emp" / "run"
+    try:
+        return Path.home() / ".cache" / "emp" / "run"
+    except RuntimeError:
+        raise ConfigError("this user has no home directory", remedy=REMEDY) from None
 
 
 def create(app: str, path: str, system: str) -> Run:
@@ -54,11 +72,13 @@ def create(app: str, path: str, system: str) -> Run:
     pid = os.getpid()
     # Any text may be a name of an application; a file name is another matter.
     name = re.sub(r"[^\w.-]", "_", app)[:NAME_LENGTH]
-    directory = root() / f"{name}-{pid}"
+    place = root()
+    directory = place / f"{name}-{pid}"
     run = Run(app, path, system, pid, born(pid) or 0, directory)
     facts = {**asdict(run), "directory": None}
     try:
-        root().mkdir(parents=True, exist_ok=True, mode=0o700)
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _check(place)
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700)
         (directory / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
@@ -76,19 +96,66 @@ def remove(run: Run) -> None:
 
 
 def running() -> list[Run]:
-    """The runs that live, oldest first. Removes what dead ones left."""
+    """The runs that live, oldest first. Removes what dead ones left. Raises ConfigError when others
+    may write where they are kept."""
+    place = root()
     runs = []
-    for file in sorted(root().glob(f"*/{_FACTS}")):
-        try:
-            facts = json.loads(file.read_text(encoding="utf-8"))
-            run = Run(**{**facts, "directory": file.parent})
-        except (OSError, ValueError, TypeError):
-            continue  # being written, or being removed
+    try:
+        _check(place)
+        entries = sorted(entry for entry in place.iterdir() if _is_ours(entry))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the run directories in {place}: {error.strerror}", remedy=REMEDY
+        ) from None
+    for run in _read(entries):
         if born(run.pid) == run.born:
             runs.append(run)
         else:
             remove(run)
     return sorted(runs, key=lambda run: run.born)
+
+
+def _check(place: Path) -> None:
+    """Raises ConfigError when it is not this user's alone, OSError when it is not there."""
+    status = place.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        fault = "is a symbolic link"
+    elif not stat.S_ISDIR(status.st_mode):
+        fault = "is no folder"
+    elif status.st_uid != os.geteuid():
+        fault = f"belongs to another user, with the number {status.st_uid}"
+    elif status.st_mode & OTHERS_WRITE:
+        fault = f"has mode {stat.S_IMODE(status.st_mode):04o}: others may write there"
+    else:
+        return
+    raise ConfigError(f"the folder of run directories {place} {fault}", remedy=REMEDY)
+
+
+def _is_ours(entry: Path) -> bool:
+    with suppress(OSError):  # being removed
+        status = entry.lstat()
+        return (
+            stat.S_ISDIR(status.st_mode)
+            and status.st_uid == os.geteuid()
+            and not status.st_mode & OTHERS_WRITE
+        )
+    return False
+
+
+def _read(entries: list[Path]) -> Iterator[Run]:
+    for entry in entries:
+        try:
+            descriptor = os.open(entry / _FACTS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(descriptor, encoding="utf-8") as file:
+                facts: dict[str, Any] = json.loads(file.read(LONGEST_FACTS))
+            app, path, system = texts = [facts[key] for key in ("app", "path", "system")]
+            pid, start = numbers = [facts[key] for key in ("pid", "born")]
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
+            continue  # being written, being removed, or none of ours
+        if {type(text) for text in texts} == {str} and {type(n) for n in numbers} == {int}:
+            yield Run(app, path, system, pid, start, entry)
 
 
 def born(pid: int) -> int | None:

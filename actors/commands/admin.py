@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from actors import control, rundir
-from actors.commands.output import completion_script, run_command, say, say_json, table
+from actors.commands.output import FAILED, completion_script, run_command, say, say_json, table
 from actors.rundir import Run
 from emp import __version__
 from emp.errors import ConfigError, EmpError
+
+WELL = {"connection": "connected"}
+"""Kind of an actor → its state when it is well; all others are running."""
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
@@ -30,6 +33,7 @@ def admin(context: click.Context, app: str | None) -> None:
     Examples:
       emp-admin list                          which applications run
       emp-admin ps                            their actors
+      emp-admin ps --check                    exit with 1 unless all is well
       emp-admin tree --json | jq .
       emp-admin inspect hack
       emp-admin spawn hack:Hackity            one more worker
@@ -59,13 +63,30 @@ def list_applications(as_json: bool) -> None:
 
 @admin.command()
 @JSON
+@click.option("--check", is_flag=True, help="Exit with 1 unless all of them are well.")
 @click.pass_obj
-def ps(app: str | None, as_json: bool) -> None:
-    """List the actors, one line each."""
+def ps(app: str | None, as_json: bool, check: bool) -> int:
+    """List the actors, one line each.
+
+    \b
+    Exit code with --check:
+      0  all are well: running, and the connections connected
+      1  one is not, or the application does not run or does not answer
+      2  a mistake in the command, or several applications run and --app is missing
+    """
     actors = _ask(app, {"command": "actors"})["actors"]
     if as_json:
         say_json(actors, indent=2)
-        return
+    else:
+        _list_actors(actors)
+    ill = [actor for actor in actors if actor["state"] != WELL.get(actor["kind"], "running")]
+    for actor in ill if check else ():
+        detail = f": {actor['detail']}" if actor["detail"] else ""
+        say((f"not well: {actor['name']} is {actor['state']}{detail}", "red"), err=True)
+    return FAILED if check and ill else 0
+
+
+def _list_actors(actors: list[dict[str, Any]]) -> None:
     rows = [
         [
             actor["name"],
@@ -123,15 +144,15 @@ def inspect(app: str | None, actor: str, as_json: bool) -> None:
     if as_json:
         say_json(facts, indent=2)
         return
-    width = max(len(key) for key in facts)
+    width = max(map(len, facts), default=0)
     for key, value in facts.items():
         say(f"{key.ljust(width)}  {_shown(key, value)}")
 
 
 def _shown(key: str, value: Any) -> str:
-    if key == "since":
+    if key == "since" and isinstance(value, int | float):
         return f"{_ago(value)} ago"
-    if key == "uptime":
+    if key == "uptime" and isinstance(value, float):
         return f"{value:.1f} s"
     return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
 
@@ -275,6 +296,11 @@ def _ask(name: str | None, command: dict[str, Any]) -> dict[str, Any]:
             "Make it `async def` or blocking = True, or run with --system multiproc; "
             f"`py-spy dump --pid {run.pid}` shows which"
         ) from None
+    except control.NonsenseError as error:
+        raise EmpError(
+            f"what answers for {run.app}-{run.pid} cannot be understood: {error}. "
+            "Is it of another version of EMP?"
+        ) from None
     except TimeoutError:
         raise EmpError(f"{run.app}-{run.pid} does not answer: is it hung?") from None
     except OSError as error:
@@ -286,7 +312,7 @@ def _ask(name: str | None, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ago(since: float) -> str:
-    seconds = max(0, int(time.time() - since))
+    seconds = int(max(0.0, min(time.time() - since, time.time())))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"

@@ -29,7 +29,8 @@ from typing import Any, Final
 
 from thespian.actors import ActorAddress, ActorSystemMessage
 
-from actors.systems.ends import AGAIN, Incoming, Outgoing, is_ours, path_of, unix_socket
+from actors.peers import is_ours
+from actors.systems.ends import AGAIN, Incoming, Outgoing, path_of, unix_socket
 from actors.systems.transport import name_of
 
 logger = logging.getLogger("emp.actors")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import socket
-import struct
 import time
 from collections import deque
 from contextlib import suppress
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from thespian.actors import ActorAddress
 
 import actors.systems.pickling  # noqa: F401  what it registers
+from actors.peers import is_ours
 from actors.systems.frames import FrameRefusedError, FrameTooLargeError
 from actors.systems.stream import (
     LARGEST_GREETING,
@@ -43,8 +42,6 @@ AGAIN: Final = 0.05
 MOST_WAITING: Final = 64 * 1024 * 1024
 """Bytes that wait for one receiver to read: many times what all credits together allow. Beyond,
 messages are lost."""
-
-_CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid: ucred in unix(7)
 
 
 class Outgoing:
@@ -266,10 +263,3 @@ def unix_socket() -> socket.socket:
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
     return made
-
-
-def is_ours(connection: socket.socket) -> bool:
-    """Whether the process on the other side belongs to this user."""
-    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, user, _ = _CREDENTIALS.unpack(packed)
-    return bool(user == os.geteuid())
