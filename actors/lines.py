@@ -31,6 +31,7 @@ LONGEST_LINE: Final = 65_536
 FLUSH: Final = 1.0
 """Seconds at the end of a process to write what waits."""
 
+STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 

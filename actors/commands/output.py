@@ -14,7 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from actors import cores
-from actors.lines import STDERR, STDOUT, flush, lines
+from actors.lines import STDERR, STDIN, STDOUT, flush, lines
 from emp.errors import ConfigError, EmpError
 from emp.printable import printable
 
@@ -111,14 +111,26 @@ def _run(command: click.Command, name: str) -> int:
 
 def _hold_standard_streams() -> None:
     """Give 0, 1 and 2 to nothing where they are closed: a socket with one of these numbers would
-    get what is printed."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    while nothing <= STDERR:
-        nothing = os.dup(nothing)
-    os.close(nothing)
+    get what is printed, here and in processes that are started."""
+    for descriptor in (STDIN, STDOUT, STDERR):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing == descriptor:
+                os.set_inheritable(nothing, True)
+            else:
+                os.dup2(nothing, descriptor)
+                os.close(nothing)
+    sys.stdout = sys.stdout or _text(STDOUT)
+    sys.stderr = sys.stderr or _text(STDERR)
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # closed, or a test's
+        with suppress(AttributeError):  # a test's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _text(descriptor: int) -> TextIO:
+    return open(descriptor, "w", encoding="utf-8", closefd=False)
 
 
 def _forget_output() -> None:
