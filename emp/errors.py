@@ -137,7 +137,7 @@ class RemoteProtocolError(_Condition):
 
     condition: name from RFC 6120 §4.9.3 without namespace, as in "not-well-formed".
     limit: which of our limits it broke, if any: a field of emp.stream.Limits, "depth",
-    "name_bytes", or the constant elsewhere that says how much we take.
+    "name_bytes", "reserved_namespace", or the constant elsewhere that says how much we take.
     """
 
     def __init__(self, condition: str, text: str = "", *, limit: str | None = None) -> None:

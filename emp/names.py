@@ -144,24 +144,41 @@ class DocumentParser(threading.local):
                 self._dictionary = dictionary
                 self._parser = etree.XMLParser(**self._options)
             parser = self._parser
-            root: etree._Element = etree.fromstring(text, parser)
+            try:
+                root: etree._Element = etree.fromstring(text, parser)
+            except etree.XMLSyntaxError:
+                raise_overlooked(parser)  # it names the last error, and the first is the cause
+                raise
             raise_overlooked(parser)
             return root
         finally:
             states[LXML] = theirs
 
 
+TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
+"""Namespace names that are no URI: libxml2 objects, XML does not (Namespaces in XML §3)."""
+
+VALIDITY: Final = frozenset({etree.ErrorTypes.DTD_XMLID_VALUE, etree.ErrorTypes.DTD_ID_REDEFINED})
+"""What xml:id should be, in its own document and beside others: no matter of being well-formed."""
+
+
 def raise_overlooked(parser: etree.XMLParser) -> None:
-    """To be called when the parser has returned a tree: raises etree.XMLSyntaxError if it should
-    not have. lxml looks at the last thing that libxml2 has said, so that an error of namespaces
-    passes when a warning follows, such as that for xmlns="relative"."""
+    """To be called when the parser has done: raises etree.XMLSyntaxError for its first error that
+    counts, or else the first that is TOLERATED. lxml looks at the last thing that libxml2 has said,
+    so that an error of namespaces passes when a warning follows, such as that for
+    xmlns="relative"."""
     log: Any = parser.error_log
     if len(log):
-        for entry in log:
-            if entry.level >= etree.ErrorLevels.ERROR:
-                # Any: the stubs know one argument only.
-                syntax_error: Any = etree.XMLSyntaxError
-                raise syntax_error(entry.message, entry.type, entry.line, entry.column)
+        errors = [
+            entry
+            for entry in log
+            if entry.level >= etree.ErrorLevels.ERROR and entry.type not in VALIDITY
+        ]
+        if errors:
+            first = next((each for each in errors if each.type not in TOLERATED), errors[0])
+            # Any: the stubs know one argument only.
+            syntax_error: Any = etree.XMLSyntaxError
+            raise syntax_error(first.message, first.type, first.line, first.column)
 
 
 _here: Final = _Here()

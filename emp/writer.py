@@ -20,8 +20,8 @@ seconds, and no protocol has more than a handful."""
 class Writer:
     """Writes one element.
 
-    All elements are written without prefix. Prefixes are declared as in the tree, because values
-    such as xsi:type="xs:string" refer to them, and for attributes; never for jabber:client, as
+    All elements are written without prefix, but for those in the namespace of XML. Prefixes are
+    declared as in the tree, because values such as xsi:type="xs:string" refer to them, and for attributes; never for jabber:client, as
     then elements would be in it in a component's stream too.
     """
 
@@ -47,7 +47,7 @@ class Writer:
             else:
                 element, default = item
                 pending.append(len(self._undo))
-                namespace, name = self._start(element, default)
+                within, name = self._start(element, default)
                 if element.text is None and not len(element):
                     self._parts.append("/>")
                     continue
@@ -56,15 +56,18 @@ class Writer:
                 for child in reversed(element):
                     if child.tail:
                         pending.append(escape_text(child.tail))
-                    pending.append((child, namespace))
+                    pending.append((child, within))
         return "".join(self._parts)
 
     def _start(self, element: etree._Element, default: str) -> tuple[str, str]:
-        """Writes the start tag, but for its end; returns namespace and local name."""
+        """Writes the start tag, but for its end; returns the default namespace within, and the
+        name."""
         if not isinstance(element.tag, str):
             raise LocalProtocolError("XMPP has no comment, processing instruction or entity")
         namespace, _, name = element.tag.rpartition("}")
         namespace = namespace[1:]
+        if namespace == ns.XML:  # no declaration may name it
+            namespace, name = default, f"xml:{name}"
         self._parts.append(f"<{name}")
         if namespace != default:
             self._parts.append(f' xmlns="{escape(namespace)}"')

@@ -18,7 +18,7 @@ from emp.escaping import escape as escape
 from emp.escaping import escape_text as escape_text
 from emp.escaping import is_plain as is_plain
 from emp.lexical import text_of
-from emp.names import DocumentParser, Lent, twin
+from emp.names import TOLERATED, VALIDITY, DocumentParser, Lent, twin
 from emp.writer import PREFIXES, Writer
 
 Element: TypeAlias = etree._Element
@@ -186,11 +186,6 @@ _CDATA: Final = re.compile(rb"<!\[CDATA\[.*?\]\]>", re.DOTALL)
 _DECLARATION: Final = re.compile(rb"\s*<\?xml\s[^>]*\?>")
 
 
-# Namespace names that are no URI: libxml2 objects, XML does not (Namespaces in XML §3), and the
-# parser of streams lets them pass, so that what came by a stream must be parsed here as well.
-_TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
-
-
 # huge_tree=False keeps libxml2's own bounds: depth 256, 10 MB of text.
 _OPTIONS: Final[dict[str, Any]] = {
     "encoding": "utf-8",
@@ -230,13 +225,13 @@ def parse(source: bytes | str) -> Element:
     try:
         return _parser(data.strip())
     except etree.XMLSyntaxError as error:
-        if getattr(error, "code", None) in _TOLERATED:
+        if getattr(error, "code", None) in TOLERATED | VALIDITY:
             with Lent(len(data)):
                 parser = etree.XMLParser(**_OPTIONS, recover=True)
                 element = etree.fromstring(data.strip(), parser)
             # Warnings, such as that of an unknown value of xml:space, are no errors there either.
             if all(
-                entry.type in _TOLERATED or entry.level == etree.ErrorLevels.WARNING
+                entry.type in TOLERATED | VALIDITY or entry.level == etree.ErrorLevels.WARNING
                 for entry in parser.error_log
             ):
                 return element

@@ -146,6 +146,13 @@ class Acks:
             management.handled = management.received
         return stanzas
 
+    def skipped(self) -> None:
+        """Counts a stanza that is not taken."""
+        management = self.management
+        management.received += 1
+        if self._prompt:
+            management.handled = management.received
+
     def asked(self) -> None:
         """<r/> came: answers with what is handled, and once more when the rest is."""
         if self._hushed:

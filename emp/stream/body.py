@@ -12,7 +12,11 @@ text to the last node with a cached length, so that a root with texts must never
 Errors of namespaces do not stop libxml2, they only show in its log, which is looked at after each
 feed. Which stanzas were complete before such an error is found by parsing once more, tag by tag,
 what came since nothing was open; to keep that short, a piece is fed up to the end of its last
-stanza first, and the rest by itself.
+stanza first, and the rest by itself. Where ends cannot be guessed, and where something is open that
+is large, a Scanner tells where it ends: so what is kept stays small, and limits of size are exact.
+
+Who breaks a limit of a stanza is told by `fault`, whose `limit` is set then; what was fed of that
+stanza is `held`, and what was not fed `unfed`.
 
 Two properties of lxml need care with peers that mean harm. Names stay in memory (emp.names), so the
 parser is primed anew from time to time, whenever nothing is open. And moving a node costs lxml the
@@ -45,8 +49,9 @@ from emp.stream.leaving import (
     take_out,
 )
 from emp.stream.limits import Limits, violation
-from emp.stream.places import PIECE_BYTES, STEP, end_of
+from emp.stream.places import PIECE_BYTES, STEP, end_of, whole_characters
 from emp.stream.pull import new_parser
+from emp.stream.scanner import Scanner
 from emp.xml import Element
 
 # Bytes of one stream that are counted at once for emp.names.
@@ -79,8 +84,9 @@ _COMPONENT_LEVEL: Final = (
 
 _SPACE: Final = 0x20
 
-# Namespace names that are no URI. Servers pass them on, so any user could end our stream with one.
-_TOLERATED: Final = frozenset({etree.ErrorTypes.WAR_NS_URI, etree.ErrorTypes.WAR_NS_URI_RELATIVE})
+# Servers pass these on, so any user could end our stream with one.
+_TOLERATED: Final = names.TOLERATED | names.VALIDITY
+_RESULTS: Final = (f"{{{ns.CLIENT}}}iq", f"{{{ns.COMPONENT}}}iq")
 # What an undeclared prefix leaves in the tree: looked for when the log is full.
 _UNDECLARED_PREFIX: Final = etree.XPath(
     "boolean(.//*[contains(local-name(), ':')] | .//@*[contains(local-name(), ':')])"
@@ -88,15 +94,24 @@ _UNDECLARED_PREFIX: Final = etree.XPath(
 
 _tail_of = attrgetter("tail")
 
+Awaits = Callable[[str], bool]
+"""Whether the result of an IQ request with this id is awaited."""
+
 
 class Body:
     """The body of one stream. Never raises: what is wrong is in `fault`."""
 
-    def __init__(self, limits: Limits, root: Element) -> None:
+    def __init__(self, limits: Limits, root: Element, awaits: Awaits) -> None:
         """root: the peer's header. Our dictionary must be lent to lxml."""
         self.ended = False  # the root's end tag came after the elements returned
         self.fault: RemoteProtocolError | None = None
+        self.awaits = awaits
+        self.held = b""  # of a stanza that broke a limit, and what is behind it
         self._limits = limits
+        self._allowed = limits.stanza_bytes  # of what is open
+        self._watched = min(PIECE_BYTES, limits.stanza_bytes)  # bytes that may pend unscanned
+        self._scanner: Scanner | None = None  # of what is pending
+        self._section = b""  # that is being fed
         component = ns.COMPONENT in root.nsmap.values()
         self._tags = _TOP_LEVEL + _COMPONENT_LEVEL if component else _TOP_LEVEL
         self._synthetic = synthetic_header(root)
@@ -105,7 +120,6 @@ class Body:
         self._root: Any
         self._dictionary: Any
         self._share = SHARE_BYTES  # what may be fed until it is counted
-        self._overdue = -limits.stanza_bytes - names.DICTIONARY_BYTES
         self._states = names.states()
         self._in_text = False  # whether the fault is about the characters of one
         self._logged = 0  # entries of the parser's log that were judged
@@ -114,7 +128,6 @@ class Body:
         self._closed = False  # the last byte of the present piece has completed something
         self._pending = bytearray()  # fed since nothing was open, up to the last piece
         self._delivered = 0  # elements returned out of what is pending
-        self._open_bytes = 0  # fed since the last piece in which an element was complete
         self._unrested_bytes = 0  # fed since nothing was open: no element is longer
         self._likely_end = b"</message>"
         self._has_many_attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
@@ -159,39 +172,92 @@ class Body:
     def _receive(self, piece: bytes) -> list[Element]:
         if not piece:
             return []
-        if self._share < self._overdue:
-            return self._feed_until_rest(piece)
-        if piece[-1] <= _SPACE:
-            end = len(piece.rstrip(WHITESPACE))
-            if 0 < end < len(piece):  # keepalives behind a stanza: where it ends, nothing is open
-                elements = self._receive(piece[:end])
-                if not self.fault and not self.ended:
-                    elements += self._feed(piece[end:])
-                return elements
-        cut = piece.rfind(self._likely_end) + len(self._likely_end)
-        if len(self._likely_end) <= cut < len(piece):
-            elements = self._feed(piece[:cut])
-            if not self.fault and not self.ended:
-                elements += self._feed(piece[cut:])
-            return elements
-        return self._feed(piece)
-
-    def _feed_until_rest(self, piece: bytes) -> list[Element]:
-        """Tag by tag, for peers whose pieces never end where nothing is open."""
         elements: list[Element] = []
-        for step in STEP.finditer(piece):
-            elements += self._feed(step[0])
-            if self.fault or self.ended:
-                break
-            if not self._pending:
-                self._prime()
-                return elements + self._receive(piece[step.end() :])
-        return elements
+        at = 0
+        while True:
+            end = self._next_cut(piece, at)
+            section = piece[at:end] if end - at < len(piece) else piece
+            if section:
+                found = self._feed(section)
+                elements += found
+            else:  # what is open is as large as it may be, and goes on
+                found = []
+                self.fault = self._too_large()
+            if self.fault:
+                if self.fault.limit:
+                    given = self._delivered + len(found)
+                    self._hold(bytes(self._pending) + piece[at:], given)
+                return elements
+            at = end
+            if at >= len(piece) or self.ended:
+                return elements
+
+    def _next_cut(self, piece: bytes, at: int) -> int:
+        """Up to where to feed next: where nothing is open, if that can be told."""
+        end = len(piece)
+        if self._pending and len(self._pending) + end - at > self._watched:
+            return self._scanned_cut(piece, at)
+        if piece[-1] <= _SPACE:  # keepalives behind a stanza: where it ends, nothing is open
+            end = len(piece.rstrip(WHITESPACE))
+            if end <= at:
+                return len(piece)
+        likely = self._likely_end
+        cut = piece.rfind(likely, at, end) + len(likely)
+        return cut if at + len(likely) <= cut < end else end
+
+    def _scanned_cut(self, piece: bytes, at: int) -> int:
+        """The next end of an element, or as far as what is open may go on."""
+        scanner = self._scanner
+        if scanner is None:
+            scanner = self._scanner = Scanner()
+            pending, begin = bytes(self._pending), 0
+            while end := scanner.scan(pending, begin):
+                begin = end
+        if scanner.fault is not None:  # libxml2 will say so too; should it not, there is a bound
+            return len(piece) if len(self._pending) <= self._allowed else at
+        if not scanner.open:
+            scanner.size = 0
+        stop = at + self._allowed - scanner.size
+        if stop <= at and self._is_awaited():
+            self._allowed = self._limits.answer_bytes
+            stop = at + self._allowed - scanner.size
+        stop = len(piece) if stop >= len(piece) else whole_characters(piece, stop)
+        if stop <= at:
+            return at
+        end = scanner.scan(piece[at:stop])
+        return at + end if end else stop
+
+    def _is_awaited(self) -> bool:
+        """Whether what is open is an answer to us, which may be larger."""
+        if self._allowed >= self._limits.answer_bytes or not len(self._root):
+            return False
+        last = self._root[-1]
+        return (
+            last.tag in _RESULTS
+            and last.get("type") == "result"
+            and self.awaits(last.get("id") or "")
+        )
+
+    def _too_large(self) -> RemoteProtocolError:
+        scanner = self._scanner
+        if scanner is not None and scanner.fault is not None:
+            return scanner.fault
+        answer = self._allowed > self._limits.stanza_bytes
+        return violation("answer_bytes" if answer else "stanza_bytes", "the stanza is too long")
+
+    def _hold(self, data: bytes, given: int) -> None:
+        """`data` is behind all that was judged; the first elements in it were given out."""
+        scanner = Scanner()
+        begin = 0
+        for _ in range(given):
+            begin = scanner.scan(data, begin)
+        self.held = data[begin:]
 
     def _feed(self, piece: bytes) -> list[Element]:
         if not self._pending and piece[0] <= _SPACE and not piece.strip(WHITESPACE):
             return []  # keepalive (RFC 6120 §4.6.1)
         self._share -= len(piece)
+        self._section = piece
         raised: Any = None
         try:
             self._feed_libxml2(piece)
@@ -241,6 +307,7 @@ class Body:
                 return False
             if entry.level == etree.ErrorLevels.ERROR:
                 if entry.type not in _TOLERATED:
+                    self._blame(entry.type, entry.message)
                     return True
                 self._tolerated += 1
         return False
@@ -314,7 +381,7 @@ class Body:
         ):
             self._cut(complete, self._has_many_attributes, _too_many_attributes)
         if self._tolerated >= TOLERATED_ERRORS:
-            self._cut(complete, _UNDECLARED_PREFIX, _undeclared_prefix)
+            self._cut(complete, _UNDECLARED_PREFIX, self._undeclared_prefix)
 
     def _cut(
         self,
@@ -329,20 +396,24 @@ class Body:
                 self.fault = error()
                 return
 
+    def _undeclared_prefix(self) -> RemoteProtocolError:
+        # Perhaps it is declared as what may not be declared, which was not logged either.
+        reserved = ns.XML.encode() in self._pending + self._section
+        limit = "reserved_namespace" if reserved else None
+        return RemoteProtocolError("not-well-formed", "undeclared prefix", limit=limit)
+
     def _account(self, piece: bytes, complete: list[Element]) -> None:
-        """Counts what is open against the limit; forgets it where nothing is."""
+        """Keeps what is open, forgets it where nothing is."""
         self._unrested_bytes += len(piece)
         if not complete:
             self._pending += piece
-            self._open_bytes += len(piece)
-            if self._open_bytes > self._limits.stanza_bytes:
-                self.fault = violation("stanza_bytes", "the stanza is too long")
             return
-        self._open_bytes = 0
         if self._closed and not len(self._root):
             self._unrested_bytes = 0
             self._pending.clear()
             self._delivered = 0
+            self._scanner = None
+            self._allowed = self._limits.stanza_bytes
             if self._tolerated >= TOLERATED_ERRORS or self._logged >= LOG_ENTRIES:
                 self._prime()
             elif self._share <= 0:
@@ -353,45 +424,35 @@ class Body:
         self._likely_end = end_of(complete[-1])
         self._pending += piece
         self._delivered += len(complete)
-        if len(self._pending) > self._limits.stanza_bytes + PIECE_BYTES:
-            # Only a stream whose ends cannot be guessed comes here. It loses the stanzas that came
-            # in the same piece before an error of namespaces, nothing else.
-            self._pending[:] = b" "
-            self._delivered = 0
 
     def _count(self) -> None:
         names.parsed(SHARE_BYTES - min(self._share, 0))
         self._share = SHARE_BYTES
 
     def _replay(self, piece: bytes) -> list[Element]:
-        """The stanzas that were complete before an error of namespaces; sets `fault`."""
-        fault = self.fault = None
+        """The stanzas that were complete before an error of namespaces, which is `fault`."""
+        error, self.fault = self.fault, None
+        fault: RemoteProtocolError | None = None
         data = bytes(self._pending + piece)
         self._prime()
         elements: list[Element] = []
         for step in STEP.findall(data):
             try:
                 self._feed_libxml2(step)
-            except etree.XMLSyntaxError as error:
-                fault = fault_of(error)
+            except etree.XMLSyntaxError as raised:
+                fault = fault_of(raised)
             log = self._parser.feed_error_log
             if (len(log) != self._logged and self._judge(log)) or fault:
                 break
             elements += self._collect(len(data))
             if self.fault:
                 break
-        self.fault = (
-            self.fault or fault or RemoteProtocolError("not-well-formed", "namespace error")
-        )
+        self.fault = self.fault or fault or error
         return elements[self._delivered :]
 
 
 def _too_many_attributes() -> RemoteProtocolError:
     return violation("attributes", "too many attributes")
-
-
-def _undeclared_prefix() -> RemoteProtocolError:
-    return RemoteProtocolError("not-well-formed", "undeclared prefix")
 
 
 def _text_fault(text: str | None) -> RemoteProtocolError | None:

@@ -20,6 +20,7 @@ from emp.stream.events import (
     Compute,
     Event,
     Resumed,
+    StanzaSkipped,
     StanzasReceived,
     StartTLS,
     StreamClosed,
@@ -96,6 +97,13 @@ class Stream(ABC):
     def ack_requested(self) -> bool:
         """Whether the peer was asked what it has, and has not answered."""
         return self.acks.requested
+
+    def expect_answers(self, awaits: Callable[[str], bool]) -> None:
+        """Lets results of our IQ requests be as large as `answer_bytes`.
+
+        awaits: whether the result of a request with this id is awaited.
+        """
+        self._intake.expect_answers(awaits)
 
     def start(self) -> None:
         """Queues our stream header. LocalProtocolError for a second time, and for servers."""
@@ -310,10 +318,17 @@ class Stream(ABC):
         while self.phase is not Phase.CLOSED:
             try:
                 for each in rest:
-                    stanzas.append(each if isinstance(each, Stanza) else _from_element(each))
+                    # What was skipped is no element, and seen to be none.
+                    stanzas.append(
+                        each if isinstance(each, Stanza) else _from_element(cast(Element, each))
+                    )
             except LocalProtocolError:
                 self._deliver(stanzas)
                 stanzas = []
+                if isinstance(each, StanzaSkipped):
+                    self.acks.skipped()
+                    self.emit(each)
+                    continue
                 element = cast(Element, each)
                 if element.tag == faults.ERROR:
                     raise faults.parse(element) from None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from emp.errors import AuthenticationError, RemoteProtocolError, StreamError
 from emp.jid import JID
@@ -65,6 +66,22 @@ class StanzasReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class StanzaSkipped:
+    """A stanza came that we do not take, and nothing of it was kept but its start tag.
+
+    It counts as received (XEP-0198), and stands where it came. stanza: its kind, type, id and
+    addresses, as far as they could be read; to be answered, not routed. limit: what it broke, as in
+    RemoteProtocolError; size: its bytes.
+    """
+
+    tag: ClassVar = ""  # among elements it is one that nobody knows
+
+    stanza: Stanza
+    limit: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamClosed:
     """The peer closed its stream in order. Nothing follows."""
 
@@ -84,6 +101,7 @@ Event = (
     | Ready
     | Resumed
     | StanzasReceived
+    | StanzaSkipped
     | StreamClosed
     | StreamFailed
 )

@@ -17,6 +17,7 @@ from lxml import etree
 from emp import names, ns
 from emp.errors import RemoteProtocolError, StanzasTooLarge, StreamError
 from emp.stanza import Stanza
+from emp.stream.body import Awaits
 from emp.stream.guard import ByteGuard
 from emp.stream.header import (
     PARSER_OPTIONS,
@@ -26,7 +27,8 @@ from emp.stream.header import (
     skip_declaration,
 )
 from emp.stream.limits import Limits, violation
-from emp.stream.parser import Received, StreamParser
+from emp.stream.parser import Received, StreamParser, awaits_nothing
+from emp.stream.skipping import Skipper
 from emp.xml import Element, parse
 
 WHITESPACES: Final = tuple(bytes((each,)) for each in WHITESPACE)
@@ -54,7 +56,18 @@ class Parser(Protocol):
     def idle(self) -> bool: ...
 
     quick: bool
-    """Whether stanzas may be given as Stanza instead of Element, where that costs less."""
+    """Whether stanzas flow: they may be given as Stanza instead of Element, where that costs less,
+    and what breaks a limit is skipped."""
+
+    awaits: Awaits
+    """Whether the result of an IQ request with this id is awaited."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the fault is a broken limit that came before `quick` was set."""
+
+    def go_on(self) -> list[Received]:
+        """What there is behind the stanza that broke it; only where stalled."""
 
     def receive(self, data: bytes, /) -> list[Received]: ...
 
@@ -84,11 +97,15 @@ class MessageParser:
     idle = True
     """Nothing is ever half received."""
 
+    stalled = False
+    """What broke a limit has its message to itself."""
+
     def __init__(self, limits: Limits) -> None:
         self.header: StreamHeader | None = None
         self.ended = False
         self.fault: RemoteProtocolError | StreamError | None = None
-        self.quick = False  # each message declares its namespace, so none is plain
+        self.quick = False  # no stanza is plain, for each declares its namespace
+        self.awaits: Awaits = awaits_nothing
         self._limits = limits
         self._attributes = etree.XPath(f"boolean(.//@*[{limits.attributes + 1}])")
         self._parser = names.DocumentParser(encoding="utf-8", **PARSER_OPTIONS)
@@ -101,6 +118,7 @@ class MessageParser:
         if self.fault or self.ended or is_blank(data):
             return []
         try:
+            data = self._guarded(data)
             element = self._document(data)
             if element.tag == _CLOSE:
                 self._closed(element)
@@ -108,8 +126,25 @@ class MessageParser:
                 self.header = _header(element)
             else:
                 return [element]
-        except (RemoteProtocolError, StreamError) as fault:
+        except StreamError as error:
+            self.fault = error
+        except RemoteProtocolError as fault:
             self.fault = fault
+            if self.quick and fault.limit:
+                return self._skip(data, fault)
+        return []
+
+    def _skip(self, data: bytes, violation: RemoteProtocolError) -> list[Received]:
+        """What it was that has broken a limit, unless it ends the stream all the same."""
+        skipper = Skipper(violation, {})
+        end = skipper.skip(data)
+        if skipper.fault is None and (not end or data[end:].strip(WHITESPACE)):
+            skipper.fault = RemoteProtocolError("not-well-formed", "not one element")
+        self.fault = skipper.fault
+        return [] if self.fault else [skipper.skipped()]
+
+    def go_on(self) -> list[Received]:
+        """Never needed."""
         return []
 
     def _closed(self, element: Element) -> None:
@@ -118,12 +153,10 @@ class MessageParser:
             raise StreamError("see-other-host", "", elsewhere)
         self.ended = True
 
-    def _document(self, data: bytes) -> Element:
-        limits = self._limits
-        if self.header is None and len(data) > limits.header_bytes:
+    def _guarded(self, data: bytes) -> bytes:
+        """The message without declaration, if it may be parsed at all."""
+        if self.header is None and len(data) > self._limits.header_bytes:
             raise violation("header_bytes", "the stream header is too long")
-        if len(data) > limits.stanza_bytes:
-            raise violation("stanza_bytes", "the stanza is too long")
         if data.startswith(b"<?xml"):
             data = data[skip_declaration(data) :]
         elif data[:1] in WHITESPACES:  # as around an element of a stream
@@ -136,15 +169,33 @@ class MessageParser:
             raise guard.fault
         if guard.holds:
             raise RemoteProtocolError("not-well-formed", "half a message")
+        return data
+
+    def _document(self, data: bytes) -> Element:
+        limits = self._limits
+        if len(data) > limits.stanza_bytes:
+            answer = self._is_awaited(data)
+            if not answer or len(data) > limits.answer_bytes:
+                limit = "answer_bytes" if answer else "stanza_bytes"
+                raise violation(limit, "the stanza is too long")
         element = self._parse(data)
         # An element with too many attributes is at least that long: ` a=""` for each.
         if len(data) > 5 * limits.attributes and self._attributes(element):
             raise violation("attributes", "too many attributes")
         return element
 
+    def _is_awaited(self, data: bytes) -> bool:
+        """Whether it is an answer to us, which may be larger."""
+        skipper = Skipper(violation("stanza_bytes", ""), {})
+        skipper.skip(data)
+        stanza = skipper.stanza
+        return (
+            stanza is not None
+            and (stanza.kind, stanza.type) == ("iq", "result")
+            and self.awaits(stanza.id or "")
+        )
+
     def _parse(self, data: bytes) -> Element:
-        if b"\0" in data:  # where libxml2 stops reading
-            raise RemoteProtocolError("not-well-formed", "NUL")
         try:
             return self._parser(data)
         except etree.XMLSyntaxError as error:

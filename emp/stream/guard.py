@@ -7,6 +7,9 @@ CDATA section, `<?` may not occur at all, and `&` begins a reference to a charac
 the five predefined entities (for a bare `&` libxml2 would wait in silence). Inside an open CDATA
 section all three are text.
 
+NUL may not occur either: libxml2 would stop reading there. Leading zeros of references, of which
+XML allows any number, do not go further.
+
 What cannot be judged yet (half of `<![CDATA[`, half of a character) is held back until the next
 call: the parser sees whole characters and whole openings only, and the rules hold whatever the
 chunks are.
@@ -22,16 +25,22 @@ _CDATA_CLOSE: Final = b"]]>"
 _SPECIAL: Final = re.compile(rb"<[!?]|&")
 # The two halves of that, which begin with one character each: re looks for that as memchr does.
 _OPENING: Final = re.compile(rb"<[!?]")
+_NUL: Final = 0
 _UNUSUAL_REFERENCE: Final = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)")
-# No character needs more digits; nor do servers write leading zeros by the dozen.
-_REFERENCE: Final = re.compile(rb"&(?:amp|lt|gt|quot|apos|#[0-9]{1,10}|#x[0-9A-Fa-f]{1,10});")
+# No character needs more digits, without leading zeros, of which there may be any number.
+_REFERENCE: Final = re.compile(
+    rb"&(?:amp|lt|gt|quot|apos"
+    rb"|#(0*+)(?:[1-9][0-9]{0,9}+)?(?<=[0-9])"
+    rb"|#x(0*+)(?:[1-9A-Fa-f][0-9A-Fa-f]{0,9}+)?(?<=[0-9A-Fa-f]));"
+)
+_ZEROS: Final = re.compile(rb"(&#x?)0+(?=[0-9A-Fa-f])")
 _AMPERSAND: Final = ord("&")
 _NAME_START: Final = re.compile(rb"&(?:[A-Za-z_:\x80-\xff]|\Z)")
 # A suffix that could still become what is allowed.
 _HALF_OPEN: Final = re.compile(
     rb"(?:<(?:!(?:\[(?:C(?:D(?:A(?:T(?:A)?)?)?)?)?)?)?"
     rb"|&(?:a(?:m(?:p)?)?|l(?:t)?|g(?:t)?|q(?:u(?:o(?:t)?)?)?|ap(?:o(?:s)?)?"
-    rb"|#(?:[0-9]{0,10}|x[0-9A-Fa-f]{0,10}))?)\Z"
+    rb"|#(?:0*+(?:[1-9][0-9]{0,9}+)?|x0*+(?:[1-9A-Fa-f][0-9A-Fa-f]{0,9}+)?))?)\Z"
 )
 _HALF_CLOSE: Final = re.compile(rb"\]\]?\Z")
 
@@ -56,6 +65,9 @@ class ByteGuard:
         if self._held:
             data = self._held + data
             self._held = b""
+        nul = data.find(_NUL)
+        if nul >= 0:
+            data = data[:nul]
         # Each of these tests is a few microseconds for 64 KiB, or some twenty if there is something
         # to look at; a decoder costs fifty, and one search for all of it three hundred.
         if not data.isascii():
@@ -67,6 +79,8 @@ class ByteGuard:
             or (b"&" in data and _UNUSUAL_REFERENCE.search(data))
         ):
             data = self._markup(data)
+        if nul >= 0:  # where libxml2 stops reading, and says nothing in CDATA
+            self.fault = self.fault or RemoteProtocolError("not-well-formed", "NUL")
         return data
 
     def _utf8(self, data: bytes) -> bytes:
@@ -81,6 +95,16 @@ class ByteGuard:
         return data
 
     def _markup(self, data: bytes) -> bytes:
+        zeros: list[tuple[int, int]] = []
+        data = self._judged(data, zeros)
+        if not zeros:
+            return data
+        ends = [0, *(end for _, end in zeros)]
+        starts = [*(start for start, _ in zeros), len(data)]
+        return b"".join([data[a:b] for a, b in zip(ends, starts, strict=True)])
+
+    def _judged(self, data: bytes, zeros: list[tuple[int, int]]) -> bytes:
+        """zeros: gets the places of leading zeros in references."""
         at = 0
         while True:
             if self._cdata:
@@ -98,6 +122,9 @@ class ByteGuard:
                 at += len(_CDATA_OPEN)
             elif reference := _REFERENCE.match(data, at):
                 at = reference.end()
+                start, end = reference.span(reference.lastindex or 0)
+                if reference.lastindex and start < end:
+                    zeros.append((start, end if end < at - 1 else end - 1))  # one digit stays
             elif not self._held and not self.fault and _HALF_OPEN.match(data, at):
                 return self._hold(data, _HALF_OPEN)
             else:
@@ -109,7 +136,7 @@ class ByteGuard:
         # With half a character after it, the suffix cannot become an opening.
         if self._held or self.fault or not (match := half.search(data)):
             return data
-        self._held = data[match.start() :]
+        self._held = _ZEROS.sub(rb"\1", match[0])
         return data[: match.start()]
 
 

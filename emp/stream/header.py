@@ -42,11 +42,13 @@ _CONDITIONS: Final[dict[int, str]] = {
 }
 """RFC 6120 §4.9.3 conditions of libxml2's errors; all others are not-well-formed."""
 
-_LIMITS: Final[dict[int, str]] = {
-    etree.ErrorTypes.ERR_NAME_TOO_LONG: "name_bytes",
-    114: "depth",  # XML_ERR_RESOURCE_LIMIT; lxml has no name
-}
-"""Errors of libxml2 that are limits. Its others (10 MB of text, …) lie far above ours."""
+_RESOURCE_LIMIT: Final = 114
+"""XML_ERR_RESOURCE_LIMIT; lxml has no name. Older versions of libxml2 have another one for the
+depth."""
+
+_RESERVED: Final = re.compile("xml namespace URI|xmlns namespace name")
+"""What libxml2 says of a declaration of http://www.w3.org/XML/1998/namespace, or that of xmlns.
+Servers make one of `<xml:foo/>` and `xml:foo=''`, which anybody may write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,14 @@ def is_in_text(code: int, message: str | None) -> bool:
 
 def fault_by_code(code: int, message: str | None) -> RemoteProtocolError:
     """The fault for an error of libxml2. Its message may quote the peer, so it stays here."""
-    if limit := _LIMITS.get(code):
-        return violation(limit, message or "")
-    return RemoteProtocolError(_CONDITIONS.get(code, "not-well-formed"), message or "")
+    message = message or ""
+    types = etree.ErrorTypes
+    if code == types.ERR_NAME_TOO_LONG:
+        return violation("name_bytes", message)
+    if code == _RESOURCE_LIMIT or message.startswith("Excessive depth"):
+        return violation("depth" if "depth" in message else "text_bytes", message)
+    condition = _CONDITIONS.get(code, "not-well-formed")
+    reserved = code == types.NS_ERR_XML_NAMESPACE and _RESERVED.match(
+        message.removeprefix("reuse of the ")
+    )
+    return RemoteProtocolError(condition, message, limit="reserved_namespace" if reserved else None)

@@ -13,10 +13,12 @@ from typing import Final, Protocol
 
 from emp.errors import RemoteProtocolError
 from emp.stanza import Stanza
+from emp.stream.body import Awaits
+from emp.stream.events import StanzaSkipped
 from emp.stream.framing import Framing, Parser, is_blank
 from emp.stream.header import WHITESPACE, StreamHeader
 from emp.stream.limits import Limits, violation
-from emp.stream.parser import Received
+from emp.stream.parser import Received, awaits_nothing
 from emp.stream.state import Done, Phase
 from emp.xml import Element
 
@@ -74,6 +76,7 @@ class Intake:
     """The incoming half of one connection, through all of its streams."""
 
     __slots__ = (
+        "_awaits",
         "_behind",
         "_data",
         "_early_bytes",
@@ -95,16 +98,22 @@ class Intake:
         self._more = False  # elements follow the present one
         self._behind = False  # messages follow it, or what came while we computed
         self._pause: Pause | None = None
+        self._awaits: Awaits = awaits_nothing
         self.begin()
 
     def begin(self) -> None:
         """A new stream: the peer's header comes next."""
         self._parser: Parser = self._framing.parser(self._limits)
+        self._parser.awaits = self._awaits
         self._opened = False
 
     def flow(self) -> None:
         """Stanzas come from now on: what is negotiated needs elements, and a look at each."""
         self._parser.quick = True
+
+    def expect_answers(self, awaits: Awaits) -> None:
+        """awaits: whether the result of an IQ request with this id is awaited."""
+        self._awaits = self._parser.awaits = awaits
 
     @property
     def idle(self) -> bool:
@@ -215,15 +224,19 @@ class Intake:
 
     def _pass_on(self, parser: Parser, elements: list[Received]) -> None:
         stream = self._stream
-        if elements:
-            if stream.was_ready:
-                stream.peer_sent(elements)
-            else:
-                self._negotiate(elements)
-        if self._pause is not None:
-            return  # the rest must wait
-        if self._parser is not parser or stream.phase is Phase.CLOSED:
-            return
+        while True:
+            if elements:
+                if stream.was_ready:
+                    stream.peer_sent(elements)
+                else:
+                    self._negotiate(elements)
+            if self._pause is not None:
+                return  # the rest must wait
+            if self._parser is not parser or stream.phase is Phase.CLOSED:
+                return
+            if not (parser.stalled and parser.quick):
+                break
+            elements = parser.go_on()  # stanzas flow since then
         if parser.fault:
             raise parser.fault
         if parser.ended:
@@ -234,7 +247,8 @@ class Intake:
         stream = self._stream
         for number, element in enumerate(elements, 1):
             self._more = number < len(elements)
-            assert not isinstance(element, Stanza)  # the parser is not quick yet
+            # The parser is not quick yet.
+            assert not isinstance(element, Stanza | StanzaSkipped)
             stream.peer_negotiates(element)
             if self._pause is not None:
                 self._pause.elements = elements[number:]

@@ -1,8 +1,7 @@
 """The law of any chunk: what a stream says does not depend on how its bytes were cut.
 
-With the exceptions that are rules: around a restart it matters what came in the same read (RFC 6120
-§5.3.3, plaintext injection), and a stanza that is too long may pass when it comes in one piece
-(emp.stream.Limits).
+With the exception that is a rule: around a restart it matters what came in the same read (RFC 6120
+§5.3.3, plaintext injection).
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ from typing import Any, Final
 
 from lxml import etree
 
-from emp.errors import RemoteProtocolError
 from emp.stanza import Stanza
-from emp.stream.events import StanzasReceived, StartTLS, StreamFailed
+from emp.stream.events import StanzaSkipped, StanzasReceived, StartTLS, StreamFailed
 from tools.fuzzing.case import IN, Case, pieces_of
 from tools.fuzzing.oracle import Wrong
 from tools.fuzzing.run import Run, play
@@ -89,8 +87,7 @@ def _is_exempt(run: Run, events: Sequence[object], queued: bytes) -> bool:
             return True
         if isinstance(event, StreamFailed):
             error = event.error
-            limit = error.limit if isinstance(error, RemoteProtocolError) else None
-            if limit == "stanza_bytes" or error.text == _BEFORE_RESTART:
+            if error.text == _BEFORE_RESTART:
                 return True
     return False
 
@@ -102,6 +99,8 @@ def told(events: Sequence[object]) -> list[object]:
         if isinstance(event, StanzasReceived):
             # Not as bytes: those of plain stanzas are as they came (emp.stream.shortcut).
             result += [facts_of(stanza) for stanza in event.stanzas]
+        elif isinstance(event, StanzaSkipped):
+            result.append(facts_of(event))
         elif isinstance(event, StreamFailed):
             error = event.error
             result.append((type(error).__name__, error.condition))

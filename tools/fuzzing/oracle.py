@@ -22,6 +22,7 @@ from emp.stream.events import (
     Event,
     Ready,
     Resumed,
+    StanzaSkipped,
     StanzasReceived,
     StartTLS,
     StreamClosed,
@@ -82,6 +83,9 @@ class StreamJudge:
                 reported += len(event.stanzas)
                 if not event.stanzas:
                     raise Wrong("no stanzas", "an empty list was reported")
+            elif isinstance(event, StanzaSkipped):
+                reported += 1
+                _check_stanza(event.stanza)
             elif kind is Resumed:
                 reported, resumed = 0, True
             elif isinstance(event, StreamFailed):
@@ -124,6 +128,9 @@ class ParserJudge:
         if self.over and received:
             raise Wrong("after the end", f"{received!r:.500}")
         for each in received:
+            if isinstance(each, StanzaSkipped):
+                _check_stanza(each.stanza)
+                continue
             element = each.tree if isinstance(each, Stanza) else each
             if not isinstance(element.tag, str) or element.tail is not None:
                 raise Wrong("no element", f"{element!r:.500}")

@@ -23,6 +23,7 @@ from emp.stream.events import (
     Authenticated,
     Compute,
     Event,
+    StanzaSkipped,
     StanzasReceived,
     StartTLS,
     StreamClosed,
@@ -102,6 +103,8 @@ def said(stream: Stream, events: Iterable[Event]) -> list[Any]:
         if isinstance(event, StanzasReceived):
             assert event.stanzas
             told += [_wire(stanza) for stanza in event.stanzas]
+        elif isinstance(event, StanzaSkipped):
+            told.append(("skipped", event.limit, event.size, _wire(event.stanza)))
         elif isinstance(event, StreamFailed):
             told.append((type(event.error).__name__, event.error.condition))
         else:
@@ -179,6 +182,11 @@ def mask(told: list[Any]) -> list[str]:
 
 
 CLOSED = StreamClosed()
+
+
+def skipped(stanza: bytes, limit: str, size: int) -> tuple[str, str, int, bytes]:
+    """How `said` shows a StanzaSkipped. stanza: what its start tag said."""
+    return "skipped", limit, size, stanza
 
 
 def failed(condition: str, kind: str = "RemoteProtocolError") -> tuple[str, str]:

@@ -325,22 +325,6 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "open again": (OPEN, "unsupported-stanza-type"),
     "what frames know": (f"<pause {FRAMING}/>".encode(), "unsupported-stanza-type"),
     "features": (f"<stream:features {STREAMS}/>".encode(), "unsupported-stanza-type"),
-    "too long": (
-        f"<message {CLIENT}>{'x' * Limits().stanza_bytes}</message>".encode(),
-        "policy-violation",
-    ),
-    "too deep": (
-        f"<message {CLIENT}>{'<a>' * 300}{'</a>' * 300}</message>".encode(),
-        "policy-violation",
-    ),
-    "too many attributes": (
-        f"<message {CLIENT} {MANY}/>".encode(),
-        "policy-violation",
-    ),
-    "attributes below": (
-        f"<message {CLIENT}><x {MANY}/></message>".encode(),
-        "policy-violation",
-    ),
 }
 
 
