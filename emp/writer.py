@@ -21,8 +21,9 @@ class Writer:
     """Writes one element.
 
     All elements are written without prefix, but for those in the namespace of XML. Prefixes are
-    declared as in the tree, because values such as xsi:type="xs:string" refer to them, and for attributes; never for jabber:client, as
-    then elements would be in it in a component's stream too.
+    declared as in the tree, because values such as xsi:type="xs:string" refer to them, and
+    for attributes; never for jabber:client, as then elements would be in it in a component's stream
+    too.
     """
 
     def __init__(self, top: etree._Element) -> None:

@@ -42,6 +42,11 @@ _TAG: Final = re.compile(
     rb"<(?:/(%b)\s*+>|(%b)(?:\s++%b\s*+=\s*+(?:\"[^<\"]*+\"|'[^<']*+'))*\s*+(/?)>)"
     % (_NAME, _NAME, _NAME)
 )
+# A text and the tag behind it; where something else begins, or the data ends, nothing but its "<".
+_RUN: Final = re.compile(
+    rb"(([^<]*+)<(?:/(%b)\s*+>|(%b)(?:\s++%b\s*+=\s*+(?:\"[^<\"]*+\"|'[^<']*+'))*\s*+(/?)>|))"
+    % (_NAME, _NAME, _NAME)
+)
 _WORD: Final = re.compile(rb"[^\s/>=\"'<]*+")
 _IN_TAG: Final = re.compile(rb"[<>\"']")
 _STARTS_NAME: Final = re.compile(rb"[A-Za-z_:\x80-\xff]")
@@ -51,6 +56,10 @@ _CDATA_CLOSE: Final = b"]]>"
 _ROOM: Final = ns.MUC_USER.encode()
 
 _TEXT, _IN_CDATA, _IN_LONG_TAG = range(3)
+
+# Bytes in which runs of tags are looked for at once: what is behind a CDATA section is in vain.
+_LEAST: Final = 256
+_MOST: Final = 16_384
 
 
 class Scanner:
@@ -149,7 +158,19 @@ class Scanner:
         begin = at + held - self.size if self.open or held else at
         end = len(data)
         references = self._references
+        suspicious = references or _CDATA_CLOSE in data
+        window = _LEAST
         while at < end and self.fault is None:
+            if self._depth and self._state == _TEXT and not self._text:
+                last = data.rfind(b"<", at, at + window)
+                if last > at:
+                    at = self._run(data, at, last, suspicious)
+                    if not self._depth and self.fault is None:
+                        self.size = at - begin
+                        return at
+                    if self.fault is not None:
+                        break
+                    window = min(4 * window, _MOST) if at >= last else _LEAST
             if self._state == _IN_CDATA:
                 close = data.find(_CDATA_CLOSE, at)
                 if close < 0:
@@ -218,6 +239,34 @@ class Scanner:
                     break
         self.size = end - begin if self.open else 0
         return 0
+
+    def _run(self, data: bytes, at: int, last: int, suspicious: bool) -> int:
+        """Texts and tags up to what begins at `last`, or else where something else begins, or the
+        element at the top ends."""
+        depth, names = self._depth, self._names
+        for whole, text, closing, opening, empty in _RUN.findall(data, at, last + 1):
+            if suspicious and (_CDATA_CLOSE in text or _is_wrong(whole)):
+                self.fault = _not_well_formed("]]> in a text, or what is no character")
+                break
+            if opening:
+                if not empty:
+                    depth += 1
+                    if depth <= NAMES:
+                        names.append(opening[:NAME_BYTES])
+            elif closing:
+                if depth <= NAMES and names.pop() != closing[:NAME_BYTES]:
+                    self.fault = _not_well_formed("an end tag that does not match")
+                    break
+                depth -= 1
+                if not depth:
+                    at += len(whole)
+                    break
+            else:
+                at += len(text)
+                break
+            at += len(whole)
+        self._depth = depth
+        return at
 
     def _tag_over(self, name: bytes, is_end: bool, is_empty: bool) -> bool:
         """Whether the element at the top ends with this tag."""
