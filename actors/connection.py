@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
+from actors import skipping
 from actors.base import BaseActor, logger
 from actors.flow import Inflow, Outflow
 from actors.gate import Gate
@@ -48,6 +49,7 @@ from actors.outbox import TRIES, Outbox, Outgoing, runs
 from actors.pause import Pause
 from actors.reports import Reports
 from actors.requests import Requests, RosterRequests, late
+from actors.seldom import Seldom
 from emp.answer import refusal
 from emp.errors import (
     EmpError,
@@ -63,6 +65,7 @@ from emp.jid import JID
 from emp.net import XMPPStream
 from emp.session import ClientSession
 from emp.stanza import Stanza
+from emp.stream.events import StanzaSkipped
 from emp.stream.management import Management
 
 STOPPING = ServiceUnavailable("the service is stopping", type="wait")
@@ -93,6 +96,7 @@ class ConnectionActor(BaseActor):
         self.inflows: dict[int, tuple[Ref, Inflow]] = {}
         self.owed: list[tuple[Ref, int]] = []
         self.counts: Counter[str] = Counter()
+        self._told_skipped = Seldom()
         self.paused = False
         self.pause = Pause(self._pause_lasts, self._pause_over)
         self._asked: asyncio.TimerHandle | None = None  # who holds us up
@@ -247,8 +251,7 @@ class ConnectionActor(BaseActor):
         # Hot path: no work per stanza beyond the checks; the rest is per batch.
         stream, management = self.stream, self.management
         if management.generation != self._generation:  # a session began, or goes on
-            self._generation = management.generation
-            self.ledger.rewind(management.origin)
+            self._begin_generation()
         seen = stream.bytes_received if stream is not None else 0
         size, self._bytes_seen = seen - self._bytes_seen, seen
         # All stanzas are numbered, those too that go no further: acknowledgements count them all.
@@ -268,6 +271,36 @@ class ConnectionActor(BaseActor):
         self._pause_or_resume()  # refusals fill the socket too
         if self.session is not None and len(self.roster_asked):
             self._give_roster()
+
+    def stanza_skipped(self, skipped: StanzaSkipped) -> None:
+        self.driver.turn(self._skip, skipped)
+
+    def _skip(self, skipped: StanzaSkipped) -> None:
+        """Number a stanza that we do not take, and answer it where that may be."""
+        if self.management.generation != self._generation:
+            self._begin_generation()
+        if self.stream is not None:
+            self._bytes_seen = self.stream.bytes_received
+        for number, stanza in self.ledger.admit([skipped.stanza], 0):
+            self.counts["skipped"] += 1
+            error = skipping.refusal_of(skipped, self.spec.settings)
+            if self._told_skipped.may((skipped.limit, stanza.kind), self.driver.loop.time()):
+                text = "%s: skipped a %s of %d bytes from %.200r: %s"
+                known = (stanza.kind, skipped.size, stanza.from_text)
+                logger.warning(text, self.name, *known, error.text)
+            self.gate.refuse(stanza, error)
+            self._strike((number,))
+        self._pause_or_resume()
+
+    def awaits(self, id: str) -> bool:
+        """Whether the result of an IQ request of ours with this id is due."""
+        session = self.session
+        return id in self.requests or (session is not None and session.awaits(id))
+
+    def _begin_generation(self) -> None:
+        """What comes next are the first stanzas of a session, or of one that goes on."""
+        self._generation = self.management.generation
+        self.ledger.rewind(self.management.origin)
 
     def _refuse(self, numbers: Iterable[int], error: StanzaError) -> None:
         """Strike stanzas from the books with an error for their senders."""
@@ -554,6 +587,7 @@ class ConnectionActor(BaseActor):
             "kept_offline": len(self.outbox.offline),
             "unsent": self.reports.count,
             "refused": counts["refused"],
+            "skipped": counts["skipped"],
             "sessions_given_up": counts["given_up"],
             "repeated": self.ledger.repeated,
             "pending_requests": len(self.requests),

@@ -14,7 +14,7 @@ from typing import Final
 from actors.base import logger
 from actors.requests import Requests
 from emp.answer import refusal
-from emp.errors import BadRequest, InternalServerError, JIDError, JidMalformed
+from emp.errors import BadRequest, InternalServerError, JIDError, JidMalformed, StanzaError
 from emp.jid import JID
 from emp.session import ClientSession
 from emp.stanza import Iq, Stanza
@@ -78,6 +78,19 @@ class Gate:
             _remember(self._own, address)
         return ours
 
+    def refuse(self, stanza: Stanza, error: StanzaError) -> None:
+        """`error` for a stanza of which we know no more than its start tag: for its sender, or for
+        whoever of us awaits it as an answer."""
+        try:
+            if isinstance(stanza, Iq) and stanza.type in ("result", "error"):
+                answer = Iq("error", error, id=stanza.id)
+                answer.from_text = stanza.from_text
+                self._answered(answer)
+            elif not _fault(stanza.from_text) and self._is_ours(stanza.to_text):
+                self._write(refusal(stanza, error))
+        except Exception:  # noqa: BLE001 - as below
+            logger.exception("%s: a %s was not answered", self._name, stanza.kind)
+
     # -- inside -------------------------------------------------------------------------------
 
     def _goes_on(self, stanza: Stanza) -> bool:
@@ -114,6 +127,9 @@ class Gate:
             self._write(refusal(stanza, rule))
             return False
         return True
+
+    def _is_ours(self, address: str | None) -> bool:
+        return self.owns(address) if self._session is None else not _fault(address)
 
     def _is_for_routes(self, stanza: Stanza) -> bool:
         if self._session is None:

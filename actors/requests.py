@@ -33,6 +33,9 @@ class Requests:
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __contains__(self, id: str) -> bool:
+        return id in self._pending
+
     def add(self, asked: AskIq, own: JID, loop: asyncio.AbstractEventLoop) -> None:
         """Expect the answer. Raises LocalProtocolError when it can't be told apart."""
         self._pending.add(asked.iq, own, asked, loop.time() + asked.timeout)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from emp import values
 from emp.errors import ConfigError
-from emp.stream.limits import STANZA_BYTES
+from emp.stream.limits import ANSWER_BYTES, STANZA_BYTES
 from emp.tomllines import lines_of
 from emp.values import Rule
 
@@ -94,6 +94,7 @@ class ConnectionSettings:
     keepalive: float = KEEPALIVE
     ping_timeout: float = PING_TIMEOUT
     stanza_bytes: int = STANZA_BYTES
+    answer_bytes: int = ANSWER_BYTES
 
     @property
     def address(self) -> str:
@@ -172,8 +173,10 @@ SCHEMA: dict[str, dict[str, Rule]] = {
         "connect_timeout": values.number(0.1, 600, "seconds"),
         "keepalive": values.number(0, 86400, "seconds"),
         "ping_timeout": values.number(0.1, 600, "seconds"),
-        # RFC 6120 §13.12 wants at least 10,000; more than 4 MiB doesn't pass between processes.
-        "stanza_bytes": values.whole(10_000, 4_194_304, "a number of bytes"),
+        # RFC 6120 §13.12 wants at least 10,000. More than this does not pass through libxml2, nor
+        # between processes.
+        "stanza_bytes": values.whole(10_000, ANSWER_BYTES, "a number of bytes"),
+        "answer_bytes": values.whole(10_000, ANSWER_BYTES, "a number of bytes"),
     },
 }
 """Section → key → rule. `connections` holds one table per connection, each with these keys."""

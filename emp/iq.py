@@ -37,6 +37,10 @@ class PendingIqs(Generic[T]):
     def __len__(self) -> int:
         return len(self._pending)
 
+    def __contains__(self, id: str) -> bool:
+        """Whether the answer with this id is due."""
+        return id in self._pending
+
     def add(self, iq: Stanza, own: JID, asker: T, deadline: float) -> None:
         """Expect the answer to `iq`. Raises LocalProtocolError when it can't be told apart."""
         if iq.id is None or iq.id in self._pending:

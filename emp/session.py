@@ -147,6 +147,10 @@ class ClientSession:
         self._asked.add(iq, own, then, math.inf)
         return iq
 
+    def awaits(self, id: str) -> bool:
+        """Whether the result of a request of ours with this id is due."""
+        return id in self._asked
+
     # -- what we know ------------------------------------------------------------------------
 
     @property

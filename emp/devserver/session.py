@@ -15,9 +15,10 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from emp import ns
+from emp.answer import refusal
 from emp.devserver.hub import Resource
 from emp.devserver.resumption import Kept, leave
-from emp.errors import JIDError
+from emp.errors import JIDError, PolicyViolation
 from emp.jid import JID
 from emp.net import sockets
 from emp.net.accounts import accounts_in
@@ -31,6 +32,7 @@ from emp.stream.events import (
     Event,
     Ready,
     Resumed,
+    StanzaSkipped,
     StanzasReceived,
     StartTLS,
     StreamClosed,
@@ -190,6 +192,10 @@ class Session(Shell):
                 for stanza in event.stanzas:
                     if not self._ended:
                         self._stanza(stanza)
+            case StanzaSkipped():
+                error = PolicyViolation(f"more than this server takes (limit {event.limit})")
+                for reply in refusal(event.stanza, error):
+                    self.deliver(reply)
             case StartTLS():
                 self._expect_tls()
                 self._server.run(self._secure())

@@ -61,7 +61,7 @@ class ServerWire(Wire):
     def __init__(self, engine: Stream, documents: Mapping[str, tuple[str, str]]) -> None:
         self._server = ServerProtocol(
             subprotocols=[Subprotocol(SUBPROTOCOL)],
-            max_size=engine.limits.stanza_bytes,
+            max_size=engine.limits.largest,
             logger=FRAME_LOG,
         )
         super().__init__(engine, self._server)

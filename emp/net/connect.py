@@ -278,7 +278,7 @@ class _Attempt:
 
     def _engine(self, candidate: Candidate) -> ClientStream | ComponentStream:
         settings, tokens, endpoint = self.settings, self.tokens, candidate.endpoint
-        limits = Limits(stanza_bytes=settings.stanza_bytes)
+        limits = Limits(stanza_bytes=settings.stanza_bytes, answer_bytes=settings.answer_bytes)
         if settings.kind == "component":
             return ComponentStream(
                 ComponentConfig(

@@ -13,6 +13,11 @@ class StreamSink(Protocol):
 
     Stanzas can arrive before `open_stream` has returned the stream; an end that comes after a
     successful `open_stream` comes here, once, and nothing follows it.
+
+    Two more methods may be there. `stanza_skipped(skipped)`: a stanza came that is not taken, an
+    emp.stream.events.StanzaSkipped, between the batches before and behind it; it counts as
+    received. `awaits(id)`: whether the result of an IQ request with this id is awaited, which may
+    then be larger than other stanzas are.
     """
 
     def stanzas_received(self, stanzas: list[Stanza], /) -> None:

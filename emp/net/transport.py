@@ -35,6 +35,7 @@ from emp.stream.events import (
     Event,
     Ready,
     Resumed,
+    StanzaSkipped,
     StanzasReceived,
     StartTLS,
     StreamClosed,
@@ -51,6 +52,10 @@ WRITE_HIGH_WATER = 262_144
 HOPELESS = 16 * UNACKNOWLEDGED
 """Stanzas without acknowledgement at which the peer is given up. Senders wait at a sixteenth of
 that; beyond it are what was on its way, and what nobody can hold back, such as refusals."""
+
+PROGRESS_BYTES = 65_536
+"""Bytes of one stanza that prove that the peer is there: at the default times of `keepalive` and
+`ping_timeout` that is 1 KB/s."""
 
 CLOSE_SECONDS = 5.0
 """For the peer to answer our </stream:stream>, and for the last bytes to leave."""
@@ -100,6 +105,9 @@ class XMPPStream(Shell):
             ping_timeout=settings.ping_timeout,
             clock=self._loop,
         )
+        if awaits := getattr(sink, "awaits", None):
+            engine.expect_answers(awaits)
+        self._counted = 0  # bytes received when something was heard last
         self.resumed = False
         """Whether the session is an earlier one that goes on (XEP-0198 §5)."""
         self.bytes_received = 0
@@ -198,8 +206,10 @@ class XMPPStream(Shell):
         if self._negotiation is not None:
             self._negotiation.heard(data)
         events = self._wire.receive_data(data)
-        if events or self._wire.idle:  # bytes of a stanza that never ends are no sign of life
+        # Some bytes of a stanza that never ends are no sign of life; many are.
+        if events or self._wire.idle or self.bytes_received - self._counted >= PROGRESS_BYTES:
             self._pulse.heard = self._loop.time()
+            self._counted = self.bytes_received
         self._happened(events)
 
     def _happened(self, events: list[Event]) -> None:
@@ -229,6 +239,10 @@ class XMPPStream(Shell):
                 self.jid = event.jid
                 self.resumed = isinstance(event, Resumed)
                 self._ready = True
+            case StanzaSkipped():
+                if skipped := getattr(self._sink, "stanza_skipped", None):
+                    skipped(event)
+                return
         if self._negotiation is not None:
             self._negotiation.told(event)
         elif isinstance(event, StreamClosed):

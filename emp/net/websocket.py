@@ -229,7 +229,7 @@ class Wire(ABC):
             )
         error = self._protocol.parser_exc
         if isinstance(error, PayloadTooBig):
-            return LineFault("policy-violation", "sent too large a message", limit="stanza_bytes")
+            return LineFault("policy-violation", "sent too large a message", limit="answer_bytes")
         if error is not None:
             return LineFault("bad-format", f"broke the WebSocket protocol: {one_line(error)}")
         return None
@@ -259,7 +259,7 @@ class ClientWire(Wire):
         protocol = ClientProtocol(
             address,
             subprotocols=[Subprotocol(SUBPROTOCOL)],
-            max_size=engine.limits.stanza_bytes,
+            max_size=engine.limits.largest,
             logger=FRAME_LOG,
         )
         super().__init__(engine, protocol)

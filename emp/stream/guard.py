@@ -106,6 +106,9 @@ class ByteGuard:
     def _judged(self, data: bytes, zeros: list[tuple[int, int]]) -> bytes:
         """zeros: gets the places of leading zeros in references."""
         at = 0
+        if not self._cdata:  # what is usual needs no look
+            firsts = _OPENING.search(data), _UNUSUAL_REFERENCE.search(data)
+            at = min([first.start() for first in firsts if first], default=len(data))
         while True:
             if self._cdata:
                 at = data.find(_CDATA_CLOSE, at)

@@ -51,6 +51,12 @@ class Limits:
     namespaces: int = NAMESPACES
     early_bytes: int = EARLY_BYTES
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest message that is taken off a WebSocket: it is held whole, so that one
+        with more than that ends the stream."""
+        return max(self.stanza_bytes, self.answer_bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerLimits:
