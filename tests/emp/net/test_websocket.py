@@ -449,7 +449,7 @@ async def test_hostile(name: str) -> None:
 
     sink = Sink()
     async with websocket_server(talk) as address:
-        await open_stream(bare(address, stanza_bytes=10_000), sink)
+        await open_stream(bare(address, stanza_bytes=10_000, answer_bytes=10_000), sink)
         error = await sink.end()
         payloads = unmasked(await asyncio.wait_for(heard, PATIENCE))
     assert isinstance(error, ConnectionFailed)

@@ -467,3 +467,59 @@ def test_a_fault_below_the_stream() -> None:
 def test_namespaces_that_are_no_uris_are_not_our_business() -> None:
     message = f"<message {CLIENT}><x xmlns='a b'/></message>".encode()
     assert outcome(ready_client, [message]) == [b'<message><x xmlns="a b"/></message>']
+
+
+# -- what costs one message -----------------------------------------------------------------------
+
+SKIPPED: dict[str, tuple[str, str]] = {
+    "too long": (
+        f"<message {CLIENT} id='1'>{'x' * Limits().stanza_bytes}</message>",
+        "stanza_bytes",
+    ),
+    "too deep": (f"<message {CLIENT} id='1'>{'<a>' * 300}{'</a>' * 300}</message>", "depth"),
+    "a long name": (f"<message {CLIENT} id='1'><{'a' * 60_000}/></message>", "name_bytes"),
+    "too many attributes": (f"<message {CLIENT} id='1' {MANY}/>", "attributes"),
+    "attributes below": (f"<message {CLIENT} id='1'><x {MANY}/></message>", "attributes"),
+    "a reserved namespace": (
+        f"<message {CLIENT} id='1'><x xmlns='a b'/><y xmlns='{ns.XML}'/></message>",
+        "reserved_namespace",
+    ),
+    "a reserved namespace with a prefix": (
+        f"<message {CLIENT} id='1'><y xmlns:a='{ns.XML}' a:b=''/></message>",
+        "reserved_namespace",
+    ),
+    "depth behind an odd namespace": (
+        f"<message {CLIENT} id='1'><x xmlns='a b'/>{'<a>' * 300}{'</a>' * 300}</message>",
+        "depth",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+def test_what_costs_one_message(name: str) -> None:
+    text, limit = SKIPPED[name]
+    told = outcome(ready_client, [*GOOD, text.encode(), *GOOD])
+    one = ("skipped", limit, len(text.encode()), b'<message id="1"/>')
+    assert told == [*SEEN, one, *SEEN]
+
+
+@pytest.mark.parametrize("name", ["too deep", "too many attributes"])
+def test_what_is_no_stanza_or_not_whole_ends_the_stream(name: str) -> None:
+    text, _ = SKIPPED[name]
+    for bad in (text.replace("message", "query"), text + "<a/>", text[:-1]):
+        told = outcome(ready_client, [bad.encode()])
+        assert told[0][0] == "RemoteProtocolError"
+
+
+def test_awaited_answers_may_be_larger() -> None:
+    limit = Limits().stanza_bytes
+    answer = f"<iq {CLIENT} type='result' id='mine' from='a@b'><q xmlns='u'>{'x' * limit}</q></iq>"
+
+    def make() -> Stream:
+        stream = ready_client()
+        stream.expect_answers(lambda id: id == "mine")
+        return stream
+
+    _, told = feed(make, [[answer.encode()], [answer.replace("mine", "other").encode()]])
+    assert isinstance(told[0], bytes)
+    assert told[1][:2] == ("skipped", "stanza_bytes")
