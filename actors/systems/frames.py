@@ -41,7 +41,7 @@ TAG_BYTES: Final = 16
 SESSION_BYTES: Final = 16
 
 LARGEST_FRAME: Final = 16 * 1024 * 1024
-"""Bytes. A batch is a few dozen stanzas of at most 256 KiB."""
+"""Bytes. A batch has 4 MiB (`actors.flow`), or one answer of 8 MiB (`emp.stream.limits`)."""
 
 SMALLEST_FRAME: Final = 1 + TAG_BYTES
 READ_BYTES: Final = 65_536
