@@ -32,6 +32,7 @@ from lxml import etree
 from emp import ns
 from emp.errors import LocalProtocolError, StanzaError
 from emp.jid import JID
+from emp.names import twin
 from emp.wire import (
     BODY,
     LANG,
@@ -163,6 +164,10 @@ class Stanza(Slots):
         """The same as tree, under the name that it had before."""
         return self.tree
 
+    def to_xml(self) -> Element:
+        """A copy of the element, which is what stands in another stanza: E.forwarded(stanza, …)."""
+        return twin(tree_of(self))
+
     def to_bytes(self) -> bytes:
         """The wire bytes: UTF-8, one element, without xmlns="jabber:client".
 
@@ -284,7 +289,7 @@ class Stanza(Slots):
             new = etree.Element(_CLIENT_PREFIX + name, nsmap=_NSMAP)
             try:
                 new.text = value
-            except ValueError as error:
+            except (ValueError, TypeError) as error:
                 raise LocalProtocolError(str(error)) from error
             if old:
                 old[0].addprevious(new)
@@ -438,7 +443,7 @@ def _set_attribute(tree: Element, name: str, value: str | None) -> None:
         return
     try:
         tree.set(name, value)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise LocalProtocolError(str(error)) from error
 
 

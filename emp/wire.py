@@ -11,8 +11,10 @@ import secrets
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from lxml import etree
+
 from emp import ns
-from emp.errors import RemoteProtocolError
+from emp.errors import LocalProtocolError, RemoteProtocolError
 from emp.xml import Element, Payload, as_element, escape, escape_text, inheriting, parse, serialize
 
 BODY: Final = f"{{{ns.CLIENT}}}body"
@@ -65,13 +67,22 @@ def parse_neutral(wire: bytes) -> Element:
 
 def texts(**children: str | None) -> str:
     """Children that hold a text, None leaves one out. LocalProtocolError as escape_text()."""
-    return "".join(
-        [
-            f"<{name}>{escape_text(text)}</{name}>"
-            for name, text in children.items()
-            if text is not None
-        ]
-    )
+    try:
+        return "".join(
+            [
+                f"<{name}>{escape_text(text)}</{name}>"
+                for name, text in children.items()
+                if text is not None
+            ]
+        )
+    except AttributeError:
+        name, value = next(
+            (name, value)
+            for name, value in children.items()
+            if value is not None and not isinstance(value, str)
+        )
+        payload = ", and a payload comes behind it" if isinstance(value, etree._Element) else ""
+        raise LocalProtocolError(f"{name} is a text{payload}: not {value!r:.80}") from None
 
 
 def render(

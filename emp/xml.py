@@ -151,11 +151,11 @@ def _add(element: Element, child: object) -> None:
                 element.set(name, value if type(value) is str else text_of(value))
     elif isinstance(child, etree._Element | Renderable):
         adopt(element, as_element(child))
-    elif isinstance(child, Iterable):
+    elif isinstance(child, Iterable) and not isinstance(child, bytes):
         for each in child:
             _add(element, each)
     else:
-        raise LocalProtocolError(f"cannot stand in XML: {child!r:.200}")
+        raise LocalProtocolError(f"cannot stand in XML: {child!r:.200}. Text is a str")
 
 
 class _Builder:

@@ -308,6 +308,12 @@ def test_constructors(stanza: Stanza, wire: str, payload: str | None) -> None:
         lambda: Presence(priority=-129),
         lambda: Message("a", "\0"),
         lambda: Message("a", "b", "c"),
+        lambda: Message("a", 5),  # type: ignore[arg-type]
+        lambda: Message("a", E.x(xmlns="urn:x")),  # type: ignore[arg-type]
+        lambda: Presence("a", status=b"x"),  # type: ignore[arg-type]
+        lambda: setattr(Message("a"), "body", 5),
+        lambda: setattr(Message("a"), "id", 5),
+        lambda: setattr(Message("a"), "lang", 5),
         lambda: Message("a", "b", etree.Comment("c")),
         lambda: Message("a", type="\ud800"),
         lambda: Message("a").reply("x", object()),
@@ -588,6 +594,15 @@ def test_a_stanza_in_a_stanza() -> None:
     assert forwarded is not None
     assert forwarded.get("id") is None  # a payload is copied when the stanza is made
     assert canonical(forwarded) == canonical(tree_of(message()))
+
+
+def test_a_stanza_is_wrapped_as_a_copy() -> None:
+    inner = message()
+    (text,) = wire_texts([inner])
+    wrapper = E.forwarded(inner, xmlns=ns.FORWARD)
+    assert canonical(wrapper[0]) == canonical(tree_of(inner))
+    wrapper[0].set("id", "changed")
+    assert wire_texts([inner])[0] is text
 
 
 def test_answers_to_a_changed_stanza() -> None:

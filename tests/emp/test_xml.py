@@ -155,6 +155,7 @@ def test_build(element: etree._Element, text: str) -> None:
         lambda: E("a><b"),
         lambda: E.a(object()),
         lambda: E.a(7),
+        lambda: E.a(b"abc"),
         lambda: E.a("\0"),
         lambda: E.a(b="\0"),
         lambda: E.a(xmlns="\0"),
