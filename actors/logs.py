@@ -34,6 +34,9 @@ _MANAGER = logging.Logger.manager
 OURS = "emp"
 """The name of our handler."""
 
+NEEDED = ("emp", "asyncio")
+"""Loggers that an application must not lose by accident: `asyncio` says which task has died."""
+
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 _Error: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
@@ -133,7 +136,7 @@ def configure_logging(level: str) -> None:
     # An application that wants more of its own for its handlers has set it.
     _ROOT.setLevel(min(_ROOT.level, logging.getLevelNamesMapping()[level.upper()]))
     for name, known in _MANAGER.loggerDict.items():
-        if isinstance(known, logging.Logger) and name.partition(".")[0] == "emp":
+        if isinstance(known, logging.Logger) and name.partition(".")[0] in NEEDED:
             known.disabled = False  # logging.config does that to all that it is not told about
     # Thespian logs every actor that it starts and every message of a dead one at info and warning.
     logging.getLogger("Thespian").setLevel(logging.ERROR)

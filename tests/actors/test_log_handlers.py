@@ -26,6 +26,9 @@ class Speaking(Component):
     def on_connected(self, event):
         log.info("the component speaks")
         self.task = self.spawn(self.collapse)
+        asyncio.create_task(self.vanish())
+    async def vanish(self):
+        raise ValueError("nobody looks")
     async def collapse(self):
         raise ValueError("a task fails")
     def echo(self, body):
@@ -64,6 +67,7 @@ async def speaking(tmp_path: Path, system: str, setup: str) -> AsyncIterator[App
         async with started(str(tmp_path / "speaking.py"), "--system", system) as application:
             await application.says("is up")
             await application.says("a task fails")
+            await application.says("ValueError: nobody looks")
             await server.stop()
             await application.says("trying again")
             yield application
