@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from actors.base import logger
-from actors.component import Component
+from actors.component import Component, NoAnswer
 from actors.handling import Handling, Skip
 from actors.lanes import Lane, Source, writable
 from actors.messages import Ref
@@ -18,13 +18,32 @@ from actors.seldom import Seldom
 from actors.sending import Sender
 from actors.threads import Job
 from emp.answer import answers, answers_it, refusal
-from emp.errors import InternalServerError, LocalProtocolError, StanzaError
+from emp.errors import (
+    InternalServerError,
+    LocalProtocolError,
+    RemoteServerTimeout,
+    StanzaError,
+)
 from emp.stanza import Iq, Stanza
 
 Item: TypeAlias = tuple[Ref, int, Stanza, int, Any]
 """See `actors.messages.RunActions`."""
 
 ANSWERED: Final = "the request is answered already, and one answer is all that it gets"
+
+
+NO_ANSWER: Final = ""
+UNREACHABLE: Final = frozenset(
+    {
+        NO_ANSWER,
+        "recipient-unavailable",
+        "remote-server-not-found",
+        "remote-server-timeout",
+        "resource-constraint",
+    }
+)
+"""What others answer to us, or do not, where our asker may try again later: remote-server-timeout.
+Whatever else they say is for us alone: internal-server-error."""
 
 
 class Outcome(NamedTuple):
@@ -141,14 +160,21 @@ class Answerer(Sender):
         others, but not another answer. Raises what is wrong with it."""
         stanza = item[2]
         if name_of(item) not in self.answered:
-            return writable(answers(stanza, result))
+            lane = self.lanes.get(item[0].incarnation)
+            named = lane is None or lane.domain is not None
+            return self._written(item, answers(stanza, result, named=named))
         if result is None:
             return ()
         items = result if isinstance(result, (list, tuple)) else (result,)
         for each in items:
             if not isinstance(each, Stanza) or answers_it(stanza, each):
                 raise LocalProtocolError(ANSWERED)
-        return writable(items)
+        return self._written(item, items)
+
+    def _written(self, item: Item, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+        """The stanzas as they can go where `item` came from. Raises LocalProtocolError."""
+        lane = self.lanes.get(item[0].incarnation)
+        return writable(stanzas) if lane is None else lane.writable(stanzas, item[2].to_text)
 
     def _action(self, item: Item) -> str:
         """The action that has it, for people."""
@@ -165,6 +191,9 @@ class Answerer(Sender):
             skip = error
             error = LocalProtocolError("skip() comes too late: something was answered already")
             error.__cause__ = skip  # the log shows where
+        asked = error.request if isinstance(error, (StanzaError, NoAnswer)) else None
+        if asked is not None:
+            return self._refused_by_others(item, error, asked, answered)
         if isinstance(error, StanzaError) and not answered:
             try:
                 replies = writable(refusal(stanza, error))
@@ -186,6 +215,27 @@ class Answerer(Sender):
             return Outcome(failed=True)
         failure = InternalServerError(f"incident {incident}")
         return Outcome(refusal(stanza, failure), failed=True)
+
+    def _refused_by_others(
+        self, item: Item, error: BaseException, asked: Stanza, answered: bool
+    ) -> Outcome:
+        """It ends with what somebody else has answered to us: that is between us and him."""
+        stanza, incident = item[2], secrets.token_hex(4)
+        logger.error(
+            "incident %s: %s failed on %s from %s, as it asked iq %s %s of %s: %s",
+            incident,
+            self._action(item),
+            stanza.kind,
+            stanza.from_text,
+            asked.type,
+            asked.payload_name,
+            asked.to_text or "its server",
+            error,
+        )
+        unreachable = getattr(error, "condition", NO_ANSWER) in UNREACHABLE
+        failure = RemoteServerTimeout if unreachable else InternalServerError
+        replies = () if answered else refusal(stanza, failure(f"incident {incident}"))
+        return Outcome(replies, failed=True)
 
     def _tell_unsent(self, item: Item, error: StanzaError) -> None:
         stanza = item[2]

@@ -31,7 +31,12 @@ T = TypeVar("T")
 
 
 class NoAnswer(EmpError):
-    """An IQ request got no answer: nobody answered in time, or the connection was lost."""
+    """An IQ request got no answer: nobody answered in time, or the connection was lost.
+
+    request: what we had asked, where it was an IQ.
+    """
+
+    request: Iq | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +133,21 @@ class Component:
         type: Literal["chat", "groupchat", "headline", "normal"] = "chat",
         *,
         connection: str | None = None,
+        from_: JID | str | None = None,
     ) -> None:
-        """Send a message with that text; see `send`."""
-        self.send(Message(to, text, type=type), connection)
+        """Send a message with that text; see `send`. from_: in whose name, in a component's domain;
+        a client's is its server's business."""
+        self.send(Message(to, text, type=type, from_=from_), connection)
 
     def send(self, stanza: Stanza, connection: str | None = None) -> None:
         """Send `stanza` over the connection of that name, else over that of the stanza that is
         being handled.
 
-        It is sent as it is now: what you change afterwards is not seen. A component connection
-        (XEP-0114) adds its own domain where `from` is missing. Raises
-        LocalProtocolError when 10,000 stanzas wait already, or there is no telling which
-        connection is meant.
+        It is sent as it is now: what you change afterwards is not seen. Over a component's
+        connection (XEP-0114) it must have a `to`, and where it has no `from` it is in the name that
+        the stanza is addressed to which is being handled, or else of the domain. A client's goes
+        without `from`. Raises LocalProtocolError when 10,000 stanzas wait already, or there is no
+        telling which connection is meant.
         """
         self._host.send_stanza(stanza, connection)
 
@@ -150,13 +158,16 @@ class Component:
         *,
         timeout: float = IQ_TIMEOUT,
         connection: str | None = None,
+        from_: JID | str | None = None,
     ) -> Iq:
         """Ask with an IQ get; returns the result stanza. It goes after what was sent before.
+
+        from_: in whose name, in a component's domain; None: as with `send`.
 
         Raises the `StanzaError` that the peer answered with, or `NoAnswer` after `timeout` seconds
         or when the connection is lost. Other stanzas are handled meanwhile.
         """
-        return await self._host.ask_iq(Iq("get", payload, to=to), timeout, connection)
+        return await self._host.ask_iq(Iq("get", payload, to=to, from_=from_), timeout, connection)
 
     async def iq_set(
         self,
@@ -165,9 +176,10 @@ class Component:
         *,
         timeout: float = IQ_TIMEOUT,
         connection: str | None = None,
+        from_: JID | str | None = None,
     ) -> Iq:
         """Ask with an IQ set; see `iq_get`."""
-        return await self._host.ask_iq(Iq("set", payload, to=to), timeout, connection)
+        return await self._host.ask_iq(Iq("set", payload, to=to, from_=from_), timeout, connection)
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """In a blocking action: what `await` gives elsewhere, as in `self.wait(self.iq_get(…))`.

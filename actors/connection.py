@@ -67,6 +67,7 @@ from emp.session import ClientSession
 from emp.stanza import Stanza
 from emp.stream.events import StanzaSkipped
 from emp.stream.management import Management
+from emp.view import with_from, without_from
 
 STOPPING = ServiceUnavailable("the service is stopping", type="wait")
 OVERLOADED = ResourceConstraint("too many stanzas are waiting here", type="wait")
@@ -480,11 +481,11 @@ class ConnectionActor(BaseActor):
             return ""
         reason = ""
         if self.session is None:
-            for stanza in stanzas:
-                if stanza.from_text is None:  # XEP-0114: a component's stanzas must have a `from`
-                    stanza.from_ = self.spec.settings.host
+            stanzas = self._named(stanzas)
             if not self.gate.may_send(stanzas):
                 stanzas, reason = self._in_our_name(stanzas, sender), self._foreign
+        else:
+            stanzas = self._unnamed(stanzas)
         try:
             stream.send(stanzas)
         except StanzasTooLarge as error:
@@ -501,13 +502,33 @@ class ConnectionActor(BaseActor):
         self.counts["sent"] += len(stanzas)
         return reason
 
+    # Hot path: mostly there is nothing to be done.
+
+    def _named(self, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+        """A component's stanzas: they must have a `from` (XEP-0114)."""
+        for stanza in stanzas:
+            if stanza.from_text is None:
+                own = self.domain
+                return [
+                    each if each.from_text is not None else with_from(each, own) for each in stanzas
+                ]
+        return stanzas
+
+    def _unnamed(self, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
+        """A client's stanzas: whom they are from is for the server to say (RFC 6120 §8.1.2.1),
+        which ends the stream where it does not agree."""
+        for stanza in stanzas:
+            if stanza.from_text is not None:
+                return [each if each.from_text is None else without_from(each) for each in stanzas]
+        return stanzas
+
     @property
     def _foreign(self) -> str:
-        return f"a component sends from {self.domain} only"
+        return f"a component sends from {self.domain} only, and to somebody"
 
     def _in_our_name(self, stanzas: Sequence[Stanza], sender: Ref | None) -> Sequence[Stanza]:
         """Those that a component may send; for the others the server would end the stream."""
-        foreign = [stanza for stanza in stanzas if not self.gate.owns(stanza.from_text)]
+        foreign = [stanza for stanza in stanzas if not self.gate.may_send((stanza,))]
         self._report([Outgoing(stanza, sender) for stanza in foreign], self._foreign)
         return [stanza for stanza in stanzas if stanza not in foreign]
 

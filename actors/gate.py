@@ -64,9 +64,13 @@ class Gate:
         ]
 
     def may_send(self, stanzas: Sequence[Stanza]) -> bool:
-        """Whether a component may send all of them: XEP-0114 §3 binds it to its domain."""
+        """Whether a component may send all of them: XEP-0114 §3 binds it to its domain, and where
+        nobody is addressed the server ends the stream."""
         own = self._own
-        return all(stanza.from_text in own or self.owns(stanza.from_text) for stanza in stanzas)
+        return all(
+            (stanza.from_text in own or self.owns(stanza.from_text)) and stanza.to_text is not None
+            for stanza in stanzas
+        )
 
     def owns(self, address: str | None) -> bool:
         """Whether the address is in our domain; None, for our own, is."""
@@ -96,7 +100,7 @@ class Gate:
     def _goes_on(self, stanza: Stanza) -> bool:
         """A fault of ours concerns one stanza, not those behind it."""
         try:
-            if isinstance(stanza, Iq) and not stanza.is_request:
+            if isinstance(stanza, Iq) and stanza.type in ("result", "error"):
                 self._answered(stanza)
                 return False
             return self._is_right(stanza) and self._is_for_routes(stanza)
@@ -121,10 +125,9 @@ class Gate:
                 self._write(refusal(stanza, JidMalformed(fault)))
             return False
         _remember(self._senders, stanza.from_text)
-        if stanza.is_request and (children := len(tree_of(stanza))) != 1:  # RFC 6120 §8.2.3, rule 4
+        if isinstance(stanza, Iq) and (broken := _broken_rule(stanza)):
             self.counts["malformed"] += 1
-            rule = BadRequest(f"a request has one child element, not {children}")
-            self._write(refusal(stanza, rule))
+            self._write(refusal(stanza, BadRequest(broken)))
             return False
         return True
 
@@ -141,6 +144,16 @@ class Gate:
         verdict = self._session.receive(stanza)
         self._write(verdict.replies)
         return verdict.route
+
+
+def _broken_rule(iq: Iq) -> str:
+    """What is wrong with a request, after RFC 6120 §8.1.3 and §8.2.3; "" for nothing."""
+    if not iq.is_request:
+        return f"an iq has the type get, set, result or error, not {iq.type!r:.40}"
+    if iq.id is None:
+        return "a request has an id"
+    children = len(tree_of(iq))
+    return "" if children == 1 else f"a request has one child element, not {children}"
 
 
 def _fault(address: str | None) -> str:

@@ -15,7 +15,6 @@ from typing import Any, Final
 from actors.answering import Answerer, Item, Outcome, Work, name_of, refused
 from actors.base import logger
 from actors.handling import advance, close, goes_on, is_stream
-from actors.lanes import writable
 from actors.sending import present
 from actors.threads import Threads
 from emp.answer import answers_it, refusal
@@ -148,7 +147,7 @@ class Continuer(Answerer):
         final = stanza.is_request and (not alone or any(answers_it(stanza, one) for one in items))
         try:
             if alone and not (final and name_of(item) in self.answered):
-                replies = writable([copy(one) for one in items])
+                replies = self._written(item, [copy(one) for one in items])
             else:
                 replies = self._replies(item, each)
             self._give(item, replies, final)

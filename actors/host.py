@@ -24,6 +24,7 @@ from actors.messages import (
     Done,
     Ping,
     Pong,
+    Ref,
     ReportUnsent,
     ShutDownComponent,
     StartComponent,
@@ -33,6 +34,7 @@ from actors.sending import Present, present
 from actors.threads import Threads
 from emp import app as application
 from emp.app import App
+from emp.config import ConnectionSettings
 from emp.errors import ConfigError, EmpError
 from emp.events import Connected, Disconnected, Resumed, SendFailed
 from emp.jid import JID
@@ -156,11 +158,18 @@ class ComponentActor(Runner):
         """See `Component.connection`."""
         item = self.here
         ref = item[0] if item is not None else self._current_lane().connection
-        settings = {each.name: each for each in self.app.config.connections}
-        # An account with several resources has several connections, NAME/RESOURCE each.
-        found = settings.get(ref.name) or settings[ref.name.partition("/")[0]]
+        found = self._settings(ref)
         jid = self.jids.get(ref.incarnation)
         return Connection(ref.name, found.kind, JID.parse(found.host).domain, jid)
+
+    def domain_of(self, connection: Ref) -> str | None:
+        settings = self._settings(connection)
+        return JID.parse(settings.host).domain if settings.kind == "component" else None
+
+    def _settings(self, connection: Ref) -> ConnectionSettings:
+        settings = {each.name: each for each in self.app.config.connections}
+        # An account with several resources has several connections, NAME/RESOURCE each.
+        return settings.get(connection.name) or settings[connection.name.partition("/")[0]]
 
     def on_ConnectionNews(self, message: ConnectionNews, sender: Any) -> None:
         event, incarnation = message.event, message.connection.incarnation

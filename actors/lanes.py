@@ -19,6 +19,7 @@ from emp.binding import Call
 from emp.errors import LocalProtocolError
 from emp.events import SendFailed
 from emp.stanza import Stanza
+from emp.view import with_from
 
 if TYPE_CHECKING:
     from actors.handling import Handling
@@ -79,12 +80,16 @@ class Sent(NamedTuple):
 
 
 class Lane:
-    """What goes to one connection: (sequence number that this handles or None, stanzas)."""
+    """What goes to one connection: (sequence number that this handles or None, stanzas).
+
+    domain: in whose name a component's connection speaks; None for a client's, whose server knows.
+    """
 
     __slots__ = (
         "acknowledged",
         "asks",
         "connection",
+        "domain",
         "gone",
         "outflow",
         "present",
@@ -97,8 +102,8 @@ class Lane:
         "waiters",
     )
 
-    def __init__(self, connection: Ref) -> None:
-        self.connection = connection
+    def __init__(self, connection: Ref, domain: str | None = None) -> None:
+        self.connection, self.domain = connection, domain
         self.outflow: Outflow[tuple[int | None, Sequence[Stanza]]] = Outflow()
         # number → whose batch waits for it, and what that one calls its action
         self.running: dict[int, tuple[Source, int, int]] = {}
@@ -114,6 +119,24 @@ class Lane:
         # What is being handled where it is only known that it came from there; see actors.sending.
         # One object for all of them: a context variable that stays the same costs nothing.
         self.present: tuple[Ref, int, None, int, dict[str, Any]] = (connection, 0, None, 0, {})
+
+    def writable(self, stanzas: Sequence[Stanza], sender: str | None) -> Sequence[Stanza]:
+        """The stanzas as they can go there: those of a component that do not say from whom they are
+        are from `sender`. Raises LocalProtocolError as writable(), and where nobody is addressed:
+        of a client that is the account, but a component has none, and servers end its stream."""
+        if self.domain is not None:
+            for stanza in stanzas:
+                if stanza.to_text is None:
+                    raise LocalProtocolError(
+                        f"a {stanza.kind} without `to`: what a component sends must say to whom"
+                        f" (XEP-0114); write {stanza.kind.capitalize()}(to=…)"
+                    )
+            if sender is not None:
+                stanzas = [
+                    with_from(stanza, sender) if stanza.from_text is None else stanza
+                    for stanza in stanzas
+                ]
+        return writable(stanzas)
 
     def put(self, number: int, replies: Sequence[Stanza]) -> None:
         """`replies` are what handles the stanza `number`. Many become many entries: a batch has a

@@ -16,7 +16,7 @@ from actors.base import logger
 from actors.going import BUSY, Continuer
 from actors.handling import AT_ONCE, THREAD, Handling, goes_on
 from actors.keys import Key
-from actors.lanes import Lane, Source, writable
+from actors.lanes import Lane, Source
 from actors.messages import Ref, RunActions
 from actors.sending import present
 from emp.answer import answers
@@ -124,7 +124,8 @@ class Runner(Continuer):
             # Hot path: what is surely over needs no look at what else it might be.
             if type(result) in AT_ONCE or not goes_on(result):
                 if not self.answered:
-                    lane.put(number, writable(answers(stanza, result)))
+                    replies = answers(stanza, result, named=lane.domain is not None)
+                    lane.put(number, lane.writable(replies, stanza.to_text))
                     self.handled += 1
                 else:
                     self._conclude(lane, item, Outcome(self._replies(item, result)))

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 from actors.base import BaseActor
 from actors.component import NoAnswer
 from actors.flow import BATCH
-from actors.lanes import Lane, Source, writable
+from actors.lanes import Lane, Source
 from actors.messages import (
     ActorLost,
     AskIq,
@@ -27,7 +27,7 @@ from actors.messages import (
     SendStanzas,
     SkipStanzas,
 )
-from emp.errors import LocalProtocolError
+from emp.errors import LocalProtocolError, StanzaError
 from emp.events import SendFailed
 from emp.jid import JID
 from emp.stanza import Iq, Stanza
@@ -85,12 +85,16 @@ class Sender(BaseActor):
     def _lane(self, connection: Ref) -> Lane:
         lane = self.lanes.get(connection.incarnation)
         if lane is None:
-            lane = Lane(connection)
+            lane = Lane(connection, self.domain_of(connection))
             if connection.incarnation in self.lost:  # its stanzas were still on the way
                 lane.lose()
             else:
                 self.lanes[connection.incarnation] = lane
         return lane
+
+    def domain_of(self, connection: Ref) -> str | None:
+        """Of a component's connection, its domain; None for a client's."""
+        raise NotImplementedError
 
     def _flush_soon(self) -> None:
         """Flush once for all the tasks that end in this turn of the loop."""
@@ -205,13 +209,27 @@ class Sender(BaseActor):
     # ── sending ─────────────────────────────────────────────────────────────────────────────────
 
     def send_stanza(self, stanza: Stanza, connection: str | None = None) -> None:
+        lane = self.in_loop(self._open_lane, connection)
         # A copy: the caller's own may be changed, and this one may have to be sent once more.
-        self.in_loop(self._enqueue, writable((copy(stanza),)), connection)
+        stanzas = lane.writable((copy(stanza),), self._contact(lane))
+        self.in_loop(self._enqueue, stanzas, lane)
 
-    def _enqueue(self, stanzas: Sequence[Stanza], connection: str | None = None) -> None:
+    def _open_lane(self, connection: str | None = None) -> Lane:
         if self.ended:  # nobody would hear what becomes of it
             raise LocalProtocolError("the component has stopped")
-        lane = self._current_lane(connection)
+        return self._current_lane(connection)
+
+    def _contact(self, lane: Lane) -> str | None:
+        """Whom of our domain the stanza is addressed to that is being handled, if it came from
+        there: we speak in that name."""
+        here = self.here
+        if here is None or here[2] is None or here[0].name != lane.connection.name:
+            return None
+        return here[2].to_text
+
+    def _enqueue(self, stanzas: Sequence[Stanza], lane: Lane | None = None) -> None:
+        if lane is None or lane.gone or self.ended:
+            lane = self._open_lane(None if lane is None else lane.connection.name)
         if len(lane.outflow.waiting) >= OUTGOING_STANZAS:
             name = lane.connection.name
             raise LocalProtocolError(f"{OUTGOING_STANZAS} stanzas wait to be sent over {name}")
@@ -232,7 +250,12 @@ class Sender(BaseActor):
     async def ask_iq(self, iq: Iq, timeout: float, name: str | None = None) -> Iq:
         lane = self._current_lane(name)
         connection = lane.connection
-        writable((iq,))
+        if iq.from_ is not None and (lane.domain is None or iq.from_.domain != lane.domain):
+            whose = "a client asks in its own name only"
+            if lane.domain is not None:
+                whose = f"{connection.name} asks in the names of {lane.domain} only"
+            raise LocalProtocolError(f"from_={iq.from_text!r:.200}: {whose}")
+        (iq,) = lane.writable((iq,), self._contact(lane) or lane.domain)  # type: ignore[assignment]
         self._tokens += 1
         token = self._tokens
         answer: asyncio.Future[Iq] = self.driver.loop.create_future()
@@ -244,7 +267,12 @@ class Sender(BaseActor):
             async with asyncio.timeout(timeout + IQ_GRACE):
                 return await answer
         except TimeoutError:
-            raise NoAnswer(f"the connection {connection.name} does not answer") from None
+            fault = NoAnswer(f"the connection {connection.name} does not answer")
+            fault.request = iq
+            raise fault from None
+        except (StanzaError, NoAnswer) as error:
+            error.request = iq  # it is not our word, see Answerer._failure
+            raise
         finally:
             lane.withdraw(ask)
             del self.asks[token]

@@ -29,30 +29,34 @@ from emp.view import tree_of
 from emp.xml import Renderable, as_element, build
 
 
-def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
-    """The stanzas that `result` means as the outcome of an action on `request`.
+def answers(request: Stanza, result: Any, *, named: bool = True) -> Sequence[Stanza]:
+    """The stanzas that `result` means as the outcome of an action on `request`. named: whether the
+    answers that are made of it say whom they are from; those of a client leave that to its server.
 
     An IQ request is answered whatever comes: stanzas that do not include its answer are followed by
     the empty result. Raises TypeError for a result that means nothing.
     """
     if request.type == "error" and not isinstance(result, (Stanza, list, tuple)):
         return ()  # an error is never answered (RFC 6120 §8.3.1): two programs would go on for ever
+    own = request.to_text if named else None
     if result is None:
-        return (request.result(),) if isinstance(request, Iq) and request.is_request else ()
+        return (request._result(own, ()),) if isinstance(request, Iq) and request.is_request else ()
     if isinstance(result, str):
         if not isinstance(request, Message):
             raise TypeError(
                 f"the action returned text, which is no answer to <{request.kind}/>: return an"
                 " element, or send a message with self.say()"
             )
-        return (request.reply(result),)
+        return (request._reply(own, result, ()),)
     many = isinstance(result, (list, tuple))
     items = list(result) if many else [result]
     if not items and not (isinstance(request, Iq) and request.is_request):
         return ()
     stanzas = [item for item in items if isinstance(item, Stanza)]
     if stanzas and len(stanzas) == len(items):
-        return stanzas if _answered(request, stanzas) else [*stanzas, *answers(request, None)]
+        if _answered(request, stanzas):
+            return stanzas
+        return [*stanzas, *answers(request, None, named=named)]
     for item in items:
         if not _means_something(item):
             raise TypeError(_meaningless(item, item is not result))
@@ -64,11 +68,11 @@ def answers(request: Stanza, result: Any) -> Sequence[Stanza]:
     if isinstance(request, Iq):
         if not request.is_request:
             return ()
-        return (request.result(_together(request, items) if many else result),)
+        return (request._result(own, (_together(request, items) if many else result,)),)
     if isinstance(request, Message):
         if request.type == "error":
             return ()
-        return (request.reply(None, *items),)
+        return (request._reply(own, None, tuple(items)),)
     raise TypeError(f"the action returned a payload, which is no answer to <{request.kind}/>")
 
 

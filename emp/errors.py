@@ -215,8 +215,10 @@ class StanzaError(EmpError):
     text: for people; type: what the sender may do about it, default_type where None;
     application: an element in a namespace of its own that says more; by: who reports it.
     address: the URI that <gone/> and <redirect/> hold (§8.3.3.5, §8.3.3.14).
+    request: what we had asked, where the error came back from whom we asked; None for our own.
     """
 
+    request: Stanza | None = None
     condition: ClassVar[str] = "undefined-condition"
     default_type: ClassVar[ErrorType] = "cancel"
 

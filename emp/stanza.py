@@ -85,10 +85,15 @@ class Message(Stanza):
         In a chat room ("groupchat") it goes to the room, not to the occupant (XEP-0045 §7.4).
         LocalProtocolError to a message of type "error": that would be a loop.
         """
+        return self._reply(self.to_text, body, payloads)
+
+    def _reply(
+        self, sender: str | None, body: str | None, payloads: tuple[Payload, ...]
+    ) -> Message:
+        """`sender` is what the reply says whom it is from."""
         type = self.type
         if type == "error":
             raise LocalProtocolError("a message of type 'error': no reply may answer it")
-        sender = self.to_text
         receiver = self.from_text
         if type == "groupchat" and receiver is not None:
             receiver = receiver.partition("/")[0]
@@ -97,17 +102,17 @@ class Message(Stanza):
         if (
             thread is None
             and body is not None
-            and sender is not None
             and receiver is not None
             and not payloads
             and is_plain(f"{type}{sender}{receiver}{body}")
         ):
             reply = _new(Slots)
             reply._tree = None
-            reply._text = (
-                f'<message type="{type}" from="{sender}" to="{receiver}">'
-                f"<body>{body}</body></message>"
-            )
+            if sender is not None:
+                head = f' type="{type}" from="{sender}"'
+            else:
+                head = "" if type == "normal" else f' type="{type}"'
+            reply._text = f'<message{head} to="{receiver}"><body>{body}</body></message>'
             reply._contents = None, None, body
             reply._id = None
             reply.type = type
@@ -226,10 +231,14 @@ class Iq(Stanza):
 
         RFC 6120 §8.2.3 knows one payload at most; several are sent as they are.
         """
+        return self._result(self.to_text, payloads)
+
+    def _result(self, sender: str | None, payloads: tuple[Payload, ...]) -> Iq:
+        """`sender` is what the result says whom it is from."""
         if not self.is_request:
             raise LocalProtocolError(f"iq of type {self.type!r}: no result may answer it")
         inner, contents = render(payloads, self._is_payload)
-        return built(Iq, "result", self.id, self.to_text, self.from_text, inner, contents, None)
+        return built(Iq, "result", self.id, sender, self.from_text, inner, contents, None)
 
 
 CLASSES.update({f"{{{ns.CLIENT}}}{cls.kind}": cls for cls in (Message, Presence, Iq)})

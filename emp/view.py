@@ -25,6 +25,7 @@ The classes to use are in emp.stanza.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
 from lxml import etree
@@ -44,7 +45,7 @@ from emp.wire import (
     render,
     text_of,
 )
-from emp.xml import Element, serialize
+from emp.xml import Element, escape, serialize
 
 Kind = Literal["message", "presence", "iq"]
 Address = JID | str | None
@@ -434,6 +435,31 @@ def address_text(value: Address) -> str | None:
     if isinstance(value, str):
         value = JID.received(value)
     return None if value is None else str(value)
+
+
+def with_from(stanza: _S, sender: str) -> _S:
+    """A copy, with that `from`, of a stanza that has none."""
+    twin = copy(stanza)  # has its text
+    start = len(stanza.kind) + 1
+    text = cast(str, twin._text)
+    _force(twin, "_text", f'{text[:start]} from="{escape(sender)}"{text[start:]}')
+    _force(twin, "from_text", sender)
+    return twin
+
+
+def without_from(stanza: _S) -> _S:
+    """A copy without `from`."""
+    twin = copy(stanza)
+    text = cast(str, twin._text)
+    attribute = f' from="{escape(twin.from_text or "")}"'
+    before, found, after = text.partition(attribute)
+    # In front of it, in the start tag, texts are in double quotes, as this is: so it is no text.
+    if found and not any(mark in before for mark in "'>"):
+        _force(twin, "_text", before + after)
+        _force(twin, "from_text", None)
+    else:
+        twin.from_text = None
+    return twin
 
 
 def _set_attribute(tree: Element, name: str, value: str | None) -> None:

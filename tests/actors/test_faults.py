@@ -168,7 +168,7 @@ class Gate(Component):
 
 routes = Routes(namespaces={"e": "urn:example"})
 routes.iq_get("e:wait").to(Gate.hold)
-routes.message(type="headline").to(Gate.now)
+routes.message(type="normal").to(Gate.now)
 routes.message("[body]").to(Gate.hold)
 """
 
@@ -199,7 +199,7 @@ async def test_given_again_by_a_new_router_and_then_lost(tmp_path: Path) -> None
         await here.until("started", "router")
         await until(lambda: here.actor("router").routed == 2)
         for _ in range(3 * WINDOW):  # more batches: the component reports what it has handled
-            await baz.ask(Message(here.service, "meanwhile", type="headline"))
+            await baz.ask(Message(here.service, "meanwhile", type="normal"))
         await kill(here, "Gate")
         answers = [await bar.hear(), await bar.hear()]
         assert {answer.id for answer in answers} >= {asked.id}
@@ -214,7 +214,7 @@ async def test_answers_that_did_not_leave_are_not_lost_with_the_component(tmp_pa
         connection.stream._buffer_full = connection.paused = True
         lost = 3
         for number in range(WINDOW + lost):
-            bar.say(Message(here.service, str(number), type="headline"))
+            bar.say(Message(here.service, str(number), type="normal"))
             await until(lambda n=number: component.handled == n + 1)
         assert len(connection.ledger.held) == lost  # their answers wait in the component
         await kill(here, "Gate")
@@ -233,14 +233,14 @@ async def test_credit_kept_back_for_a_full_socket_comes_back_when_the_stream_end
         async with here.user() as bar:
             connection.stream._buffer_full = connection.paused = True
             for number in range(2 * WINDOW):
-                bar.say(Message("x@main.localhost", str(number), type="headline"))
+                bar.say(Message("x@main.localhost", str(number), type="normal"))
                 await until(lambda n=number: connection.ledger.total == n + 1)
             await until(lambda: connection.owed)
         connection.stream.abort()
         await here.until("connected", "main")
         await until(lambda: not connection.ledger.held)
         async with here.user() as bar:
-            bar.say(Message("x@main.localhost", "again", type="headline"))
+            bar.say(Message("x@main.localhost", "again", type="normal"))
             assert body(await bar.hear()) == "again"
 
 
@@ -281,7 +281,7 @@ async def test_workers_that_come_and_go_keep_the_order_of_a_sender(tmp_path: Pat
             spawned = await here.ask(SpawnComponent(ComponentSpec("Gate-2", spec.reference)))
             assert isinstance(spawned, Done)
             for user in users:
-                user.say(Message("x@main.localhost", "3", type="headline"))
+                user.say(Message("x@main.localhost", "3", type="normal"))
             router = here.actor("router")
             await until(lambda: router.routed == 12)
             module(here).gate.set()
@@ -375,7 +375,7 @@ async def test_a_connection_that_is_gone_gets_no_lane_again(tmp_path: Path) -> N
         await here.until("connected", "main")
         module(here).gate.set()
         await until(lambda: not component.tasks and not component.busy)
-        bar.say(Message("x@main.localhost", "after", type="headline"))
+        bar.say(Message("x@main.localhost", "after", type="normal"))
         assert body(await bar.hear()) == "after"
         component._lane(gone)  # as for stanzas of it that are still on the way
         assert len(component.lanes) == 1
@@ -394,7 +394,7 @@ async def test_what_a_request_got_twice_is_sent_once(tmp_path: Path) -> None:
         module(here).gate.set()
         await until(lambda: not here.actor("Gate").tasks)
         assert (await bar.hear()).failure is not None
-        assert body(await bar.ask(Message(here.service, "next", type="headline"))) == "next"
+        assert body(await bar.ask(Message(here.service, "next", type="normal"))) == "next"
 
 
 async def test_who_has_died_without_a_word_is_found(tmp_path: Path) -> None:

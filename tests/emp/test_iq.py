@@ -61,6 +61,24 @@ def test_a_wrong_answer_leaves_the_request_pending() -> None:
     assert iqs.answered(Iq("error", ItemNotFound(), from_="bar@localhost/x", id="1")) == "asker"
 
 
+def test_who_asked_belongs_to_the_key() -> None:
+    iqs: PendingIqs[str] = PendingIqs()
+    peer = "bar@localhost/x"
+    for name in ("ann@hack.localhost", "♥@hack.localhost/\u3164", None):
+        iq = Iq("get", E.ping(xmlns=ns.PING), to=peer, id="1", from_=name)
+        iqs.add(iq, DOMAIN, f"{name}", 10.0)
+    assert (
+        iqs.answered(Iq("result", from_="eve@localhost", to="ann@hack.localhost", id="1")) is None
+    )
+    for to, asker in (
+        ("♥@hack.localhost/\u3164", "♥@hack.localhost/\u3164"),
+        ("Ann@hack.localhost", "ann@hack.localhost"),
+        ("hack.localhost", "None"),
+    ):
+        assert iqs.answered(Iq("result", from_=peer, to=to, id="1")) == asker
+    assert len(iqs) == 0
+
+
 def test_deadlines() -> None:
     iqs = pending(OWN, "bar@localhost/x")
     assert iqs.expired(9.9) == []
