@@ -7,7 +7,7 @@ a number, in seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 from emp.errors import LocalProtocolError
 from emp.jid import JID
@@ -20,13 +20,10 @@ PENDING_IQS = 10_000
 know."""
 
 
-_Key: TypeAlias = tuple[str | None, JID | None]
-"""The id of a request, and in whose name it was asked: contacts of a gateway are many askers."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Pending(Generic[T]):
     asker: T
+    asked_by: JID | None  # a contact of a gateway, to which the answer must go
     accepted_from: frozenset[JID | None]
     deadline: float
 
@@ -35,7 +32,7 @@ class PendingIqs(Generic[T]):
     """Who waits for which answer. `own` is the JID of the connection, once it is known."""
 
     def __init__(self, limit: int = PENDING_IQS) -> None:
-        self._pending: dict[_Key, _Pending[T]] = {}
+        self._pending: dict[str, _Pending[T]] = {}
         self._limit = limit
 
     def __len__(self) -> int:
@@ -47,26 +44,25 @@ class PendingIqs(Generic[T]):
 
     def add(self, iq: Stanza, own: JID, asker: T, deadline: float) -> None:
         """Expect the answer to `iq`. Raises LocalProtocolError when it can't be told apart."""
-        key = iq.id, iq.from_
-        if iq.id is None or key in self._pending:
+        if iq.id is None or iq.id in self._pending:
             raise LocalProtocolError(f"an IQ request with the id {iq.id!r} is pending already")
         if len(self._pending) >= self._limit:
             raise LocalProtocolError(f"{self._limit} IQ requests are without an answer")
-        self._pending[key] = _Pending(asker, _accepted_from(iq.to, own), deadline)
+        self._pending[iq.id] = _Pending(asker, iq.from_, _accepted_from(iq.to, own), deadline)
 
     def answered(self, stanza: Stanza) -> T | None:
         """The asker whose request `stanza` (type result or error) answers, or None: not ours."""
-        # First what was asked in the name that it is addressed to, then in none.
-        for key in ((stanza.id, stanza.to), (stanza.id, None)):
-            pending = self._pending.get(key)
-            if pending is not None and stanza.from_ in pending.accepted_from:
-                del self._pending[key]
-                return pending.asker
-        return None
+        pending = self._pending.get(stanza.id or "")
+        if pending is None or stanza.from_ not in pending.accepted_from:
+            return None
+        if pending.asked_by not in (None, stanza.to):
+            return None
+        del self._pending[stanza.id or ""]
+        return pending.asker
 
     def drop(self, iq: Stanza) -> None:
         """Expect that answer no more."""
-        self._pending.pop((iq.id, iq.from_), None)
+        self._pending.pop(iq.id or "", None)
 
     def expired(self, now: float) -> list[T]:
         """Take out, and return, the askers whose deadline has passed."""

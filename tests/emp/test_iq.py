@@ -61,22 +61,32 @@ def test_a_wrong_answer_leaves_the_request_pending() -> None:
     assert iqs.answered(Iq("error", ItemNotFound(), from_="bar@localhost/x", id="1")) == "asker"
 
 
-def test_who_asked_belongs_to_the_key() -> None:
+ANN, HEART = "ann@hack.localhost", "♥@hack.localhost/\u3164"
+
+
+@pytest.mark.parametrize(
+    ("asked_by", "to", "counts"),
+    [
+        (ANN, ANN, True),
+        (ANN, "Ann@hack.localhost", True),
+        (ANN, "ann@hack.localhost/x", False),
+        (ANN, "eve@hack.localhost", False),
+        (ANN, None, False),
+        (HEART, HEART, True),
+        (HEART, "♥@hack.localhost", False),
+        (None, "hack.localhost", True),
+        (None, None, True),
+    ],
+)
+def test_an_answer_is_addressed_to_who_asked(
+    asked_by: str | None, to: str | None, counts: bool
+) -> None:
     iqs: PendingIqs[str] = PendingIqs()
     peer = "bar@localhost/x"
-    for name in ("ann@hack.localhost", "♥@hack.localhost/\u3164", None):
-        iq = Iq("get", E.ping(xmlns=ns.PING), to=peer, id="1", from_=name)
-        iqs.add(iq, DOMAIN, f"{name}", 10.0)
-    assert (
-        iqs.answered(Iq("result", from_="eve@localhost", to="ann@hack.localhost", id="1")) is None
-    )
-    for to, asker in (
-        ("♥@hack.localhost/\u3164", "♥@hack.localhost/\u3164"),
-        ("Ann@hack.localhost", "ann@hack.localhost"),
-        ("hack.localhost", "None"),
-    ):
-        assert iqs.answered(Iq("result", from_=peer, to=to, id="1")) == asker
-    assert len(iqs) == 0
+    iq = Iq("get", E.ping(xmlns=ns.PING), to=peer, id="1", from_=asked_by)
+    iqs.add(iq, DOMAIN, "asker", 10.0)
+    answer = Iq("result", from_=peer, to=to, id="1")
+    assert iqs.answered(answer) == ("asker" if counts else None)
 
 
 def test_deadlines() -> None:
