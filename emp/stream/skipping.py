@@ -18,6 +18,8 @@ _REFERENCE: Final = re.compile("&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(amp|lt|gt|quot|a
 _NAMED: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _LINE: Final = re.compile("[\t\r\n]")
 
+NO_STANZA: Final = "what is no stanza breaks a limit"
+
 _FROM_ROOM: Final = f'<x xmlns="{ns.MUC_USER}"/>'
 _ROOM_CONTENTS: Final[Contents] = f"{{{ns.MUC_USER}}}x", None, None
 
@@ -46,7 +48,9 @@ class Skipper:
         end = scanner.scan(data)
         self.fault = scanner.fault
         if scanner.tag and not known and self.stanza is None and self.fault is None:
-            self.fault = self._violation
+            broken = self._violation
+            text = f"{NO_STANZA}: {broken.text}"
+            self.fault = RemoteProtocolError(broken.condition, text, limit=broken.limit)
         return end
 
     def skipped(self) -> StanzaSkipped:

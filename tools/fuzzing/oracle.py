@@ -12,9 +12,10 @@ from typing import Final
 
 from lxml import etree
 
+from emp import ns
 from emp.errors import AuthenticationError, RemoteProtocolError, StreamError
 from emp.stanza import Stanza
-from emp.stream import ServerStream
+from emp.stream import Limits, ServerStream
 from emp.stream.engine import Stream
 from emp.stream.events import (
     Authenticated,
@@ -30,6 +31,8 @@ from emp.stream.events import (
     StreamOpened,
 )
 from emp.stream.parser import Received, StreamParser
+from emp.stream.skipping import NO_STANZA
+from emp.view import tree_of
 from emp.wire import parse_neutral
 
 _EVENTS: Final = frozenset({Authenticated, Compute, Ready, StartTLS, StreamOpened})
@@ -42,6 +45,10 @@ resource-constraint restricted-xml see-other-host system-shutdown undefined-cond
 unsupported-encoding unsupported-feature unsupported-stanza-type unsupported-version
 """
 _CONDITIONS: Final = frozenset(_NAMES_OF_CONDITIONS.split())
+_OF_STANZAS: Final = frozenset(
+    {"stanza_bytes", "answer_bytes", "attributes", "depth", "name_bytes", "reserved_namespace"}
+)
+_CLIENT_HEADER: Final = f"<stream:stream xmlns='{ns.CLIENT}' xmlns:stream='{ns.STREAM}'>".encode()
 _HEADER: Final = re.compile(rb"<\?xml version='1.0'\?>")
 _FOOTER: Final = b"</stream:stream>"
 _STRICT: Final = etree.XMLParser(resolve_entities=False, no_network=True)
@@ -91,6 +98,8 @@ class StreamJudge:
             elif isinstance(event, StreamFailed):
                 self.over = True
                 _check_error(event.error)
+                if self._engine.was_ready:
+                    check_limit(event.error)
             elif kind is StreamClosed:
                 self.over = True
             elif kind not in _EVENTS:
@@ -137,6 +146,8 @@ class ParserJudge:
         fault = self._parser.fault
         if fault is not None:
             _check_error(fault)
+            if self._parser.quick:
+                check_limit(fault)
         self.over = self._parser.ended or fault is not None
 
 
@@ -145,6 +156,13 @@ def _check_error(error: Exception) -> None:
         raise Wrong("wrong error", repr(error))
     if isinstance(error, RemoteProtocolError) and error.condition not in _CONDITIONS:
         raise Wrong("wrong condition", repr(error))  # it goes out as the name of an element
+
+
+def check_limit(error: Exception) -> None:
+    """Wrong if a stanza that breaks a limit ends a stream in which stanzas flow."""
+    if isinstance(error, RemoteProtocolError) and error.limit in _OF_STANZAS:
+        if not error.text.startswith(NO_STANZA):
+            raise Wrong("a stanza ends the stream", f"{error.limit}: {error}")
 
 
 def check_queued(pieces: Sequence[bytes], *, messages: bool) -> None:
@@ -184,8 +202,15 @@ def _check_stanza(stanza: Stanza) -> None:
         again = parse_neutral(wire)
     except RemoteProtocolError as error:
         raise Wrong("reported", f"{error}: {wire!r:.2000}") from error
-    if content_of(again) != content_of(stanza.xml):
-        raise Wrong("reported", f"{content_of(stanza.xml)!r:.1500} became {wire!r:.1500}")
+    content = content_of(tree_of(stanza))
+    if content_of(again) != content:
+        raise Wrong("reported", f"{content!r:.1500} became {wire!r:.1500}")
+    parser = StreamParser(Limits(stanza_bytes=1_000_000_000))  # a prefix may be shorter
+    taken = parser.receive(_CLIENT_HEADER + wire)
+    if parser.fault or [
+        content_of(each) for each in taken if not isinstance(each, Stanza | StanzaSkipped)
+    ] != [content]:
+        raise Wrong("written", f"{parser.fault}: {wire!r:.2000}")
 
 
 def content_of(element: etree._Element) -> list[object]:

@@ -7,9 +7,14 @@ from typing import Final
 
 from emp import ns
 
-NAMESPACES: Final = sorted(
-    value.encode() for name, value in vars(ns).items() if name.isupper() and isinstance(value, str)
-)
+NAMESPACES: Final = [
+    b"http://www.w3.org/2000/xmlns/",
+    *sorted(
+        value.encode()
+        for name, value in vars(ns).items()
+        if name.isupper() and isinstance(value, str)
+    ),
+]
 
 _NAMES: Final = """
 stream:stream stream:features stream:error stream:x message presence iq error body text thread
@@ -19,10 +24,11 @@ authorization-identifier user-agent software tasks task bind bound jid resource 
 optional required sm enable enabled resume resumed failed a r fast token request-token handshake
 open close csi active inactive ver sasl-channel-binding channel-binding limits max-bytes
 idle-seconds see-other-host conflict not-authorized item-not-found unexpected-request query ping
-x:y :a a: xml stream
+x:y :a a: xml:foo xml stream
 """
 _ATTRIBUTES: Final = """
-xmlns xmlns:a xmlns:stream xmlns:xml xmlns:xmlns xml:lang xml:space from to id type version
+xmlns xmlns:a xmlns:stream xmlns:xml xmlns:xmlns xml:lang xml:space xml:id xml:foo from to id type
+version
 mechanism h previd max resume location var count invalidate expiry token see-other-uri by code
 send-count a:b
 """
@@ -163,6 +169,8 @@ MUCH_CONTENT: Final = [
     *(b"<x xmlns='a b'/>" * count for count in (49, 51, 130)),
     *(b"<x xmlns='relative'/>" * count for count in (99, 501)),
     *(b"".join([b"<n%d m%d=''/>" % (each, each) for each in range(n)]) for n in (100, 2000)),
+    b"<" + b"a" * 50_100 + b"/>",
+    b"&#" + b"0" * 40 + b"65;",
     b"<message/>" * 101,
     b"\xc3\xa9&#x41;<![CDATA[<]]>" * 500,
 ]
@@ -198,6 +206,9 @@ STANZAS: Final = [
         f"{_STANZAS}>xmpp:a@b</gone></error></message>",
         "<a:message xmlns:a='jabber:client'><a:body>hi</a:body></a:message>",
         "<message><x xmlns='a b'/><y xmlns='\N{SNOWMAN}'/></message>",
+        f"<message from='a@b/c'><x xmlns='u'><foo xmlns='{ns.XML}'/></x></message>",
+        f"<iq type='get' id='7'><x xmlns='u' xmlns:a='{ns.XML}' a:foo='1'/></iq>",
+        "<message><x xmlns=''><xml:foo xml:id='1'><y/></xml:foo></x></message>",
         "<message xml:lang='de'><body>a</body><body xml:lang='en'>b</body></message>",
         "<message><body><![CDATA[<x>&]]]></body></message>",
         "<message><html xmlns='http://jabber.org/protocol/xhtml-im'><body xmlns='"
