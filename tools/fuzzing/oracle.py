@@ -160,9 +160,12 @@ def _check_error(error: Exception) -> None:
 
 def check_limit(error: Exception) -> None:
     """Wrong if a stanza that breaks a limit ends a stream in which stanzas flow."""
-    if isinstance(error, RemoteProtocolError) and error.limit in _OF_STANZAS:
-        if not error.text.startswith(NO_STANZA):
-            raise Wrong("a stanza ends the stream", f"{error.limit}: {error}")
+    if (
+        isinstance(error, RemoteProtocolError)
+        and error.limit in _OF_STANZAS
+        and not error.text.startswith(NO_STANZA)
+    ):
+        raise Wrong("a stanza ends the stream", f"{error.limit}: {error}")
 
 
 def check_queued(pieces: Sequence[bytes], *, messages: bool) -> None:
