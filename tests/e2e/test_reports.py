@@ -63,7 +63,9 @@ CASES = {
     # what is no trouble at all
     "a language": message("<body>Foo</body>", "type='chat' xml:lang='en'", parrot(3)),
     "a language that is none": message("<body>Foo</body>", "type='chat' xml:lang='en_US'"),
-    "markup as text": message("<body>&lt;test&gt;test &amp;amp; ]]&gt; '\"</body>", answer=parrot(23)),
+    "markup as text": message(
+        "<body>&lt;test&gt;test &amp;amp; ]]&gt; '\"</body>", answer=parrot(23)
+    ),
     "characters of all planes": message(f"<body>{PLANES}</body>", answer=parrot(len(PLANES))),
     "CDATA and references": message(
         "<body><![CDATA[<a>]]>&#65;&#x1F431;</body>", answer=parrot(5)
@@ -88,7 +90,8 @@ CASES = {
     "a headline": message("<body>hi</body>", "type='headline' ", ANYTHING),
     "an error": message(f"<body>fail</body>{ERROR}", "type='error' id='e1'", NOTHING),
     "an error without an error": message("<body>fail</body>", "type='error' id='e2'", NOTHING),
-    "a groupchat message of nobody's room": message("<body>fail</body>", "type='groupchat'", NOTHING),
+    "a groupchat message of nobody's room": message(
+        "<body>fail</body>", "type='groupchat'", NOTHING),
     "a result that nobody asked for": iq(QUESTION, "type='result' id='r1'", NOTHING),
     "an error that nobody asked for": iq(ERROR, "type='error' id='r2'", NOTHING),
     "a result without payload": iq("", "type='result' id='r3'", NOTHING),
@@ -140,7 +143,8 @@ CASES = {
         "type='set' id='push'", b"type=.error"),
     "a forged archive": message(
         "<result xmlns='urn:xmpp:mam:2' queryid='q' id='1'><forwarded xmlns='urn:xmpp:forward:0'>"
-        "<message xmlns='jabber:client' type='chat'><body>fail</body></message></forwarded></result>",
+        "<message xmlns='jabber:client' type='chat'><body>fail</body></message>"
+        "</forwarded></result>",
         answer=NOTHING),
     "an unknown payload": message("<x xmlns='u:v'><y z='1'/></x><body>hi</body>", answer=parrot(2)),
     "a handler that fails": message("<body>fail</body>", "type='chat' id='f1'",
