@@ -1,7 +1,7 @@
 """A stranger who writes whatever bytes he likes, and a bot that has to live with it.
 
-The stranger is made of a socket and regular expressions, so that no library keeps him from anything;
-only his server does. What it passes on is what anybody on the network may send.
+The stranger is made of a socket and regular expressions, so that no library keeps him from
+anything; only his server does. What it passes on is what anybody on the network may send.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import logging
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,8 +86,14 @@ class Stranger:
         """The next stanza. Raises Refused, TimeoutError."""
         return (await self._until(_PIECE.pattern))[0]
 
+    async def get(self, fits: Callable[[bytes], bool]) -> bytes:
+        """The next stanza of that kind; others are forgotten."""
+        while not fits(stanza := await self.next()):
+            pass
+        return stanza
+
     async def until(self, fits: bytes) -> list[bytes]:
-        """The stanzas up to and without one that has `fits` in it; requests are answered."""
+        """The stanzas up to and without one that has `fits` in it."""
         heard = []
         while fits not in (stanza := await self.next()):
             heard.append(stanza)

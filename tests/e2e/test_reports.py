@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from emp.stanza import Iq, Message
+from emp.xml import E
+from tests.actors.world import world
 from tests.e2e.stranger import Bot, Refused, Stranger, bot, stranger
 from tools.servers import Server
 
@@ -26,7 +29,8 @@ ANYTHING = b""
 VERSION = "<query xmlns='jabber:iq:version'/>"
 QUESTION = "<question xmlns='urn:example:bot'/>"
 EVENT = "http://jabber.org/protocol/pubsub#event"
-ERROR = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+CONDITION = "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>"
+ERROR = f"<error type='cancel'>{CONDITION}</error>"
 CARBON = (
     "<received xmlns='urn:xmpp:carbons:2'><forwarded xmlns='urn:xmpp:forward:0'>"
     "<message xmlns='jabber:client' type='chat' from='boss@xmpp.test/x' to='{to}'>"
@@ -184,3 +188,128 @@ async def test_what_strangers_send(real_server: Server, kind: str, tmp_path: Pat
                         told[name] = "no answer any more"
                         left.clear()
     assert told == {}
+
+
+ROOMS = """
+from actors import Component
+from emp.routing import Routes
+from emp.stanza import Message, Presence
+from emp.xml import E
+
+class Bot(Component):
+    def alive(self, body):
+        return f"alive and well {body[6:]}"
+    def break_down(self):
+        raise ValueError("a mistake of the application")
+    def join(self, body):
+        presence = Presence(f"{body[5:]}/bot")
+        presence.tree.append(E.x(xmlns="http://jabber.org/protocol/muc"))
+        self.send(presence)
+    def parrot(self, body):
+        return f"parrot {body}"
+    def tell(self, sender):
+        self.send(Message(sender, "told", type="chat"))
+
+routes = Routes()
+routes.message("[starts-with(body, 'alive ')]").to(Bot.alive)
+routes.message("[body = 'fail']", type="groupchat").to(Bot.break_down)
+routes.message("[starts-with(body, 'join ')]").to(Bot.join)
+routes.message("[body = 'tell']").to(Bot.tell)
+routes.message("[body]", type="chat").to(Bot.parrot)
+"""
+MUC = "http://jabber.org/protocol/muc"
+NICKS = ("\u3164", "a@b", "/help", "with space", "<&>", "\U0001f434")
+
+
+async def enter(someone: Stranger, room: str, nick: str) -> bool:
+    """Whether the room lets him in by that name; servers' tables of characters differ."""
+    to = f"{room}/{nick}".replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    await someone.send(f"<presence to='{to}'><x xmlns='{MUC}'/></presence>")
+    return b"type='error'" not in await someone.get(lambda each: each.startswith(b"<presence"))
+
+
+@pytest.mark.parametrize("kind", ["client", "component"])
+async def test_in_a_room(real_server: Server, kind: str, tmp_path: Path) -> None:
+    """It talks neither to itself nor to the history, and is not thrown out for a mistake."""
+    room = f"{kind}-{real_server.name}@{real_server.conference}"
+    async with (
+        bot(tmp_path, real_server, kind, ROOMS) as here,
+        stranger(real_server, "bob") as bob,
+        stranger(real_server, "carol") as carol,
+    ):
+        assert await enter(bob, room, "bob")
+        await bob.send(
+            f"<iq type='set' to='{room}' id='config'><query xmlns='{MUC}#owner'>"
+            "<x xmlns='jabber:x:data' type='submit'/></query></iq>"
+        )
+        await bob.get(lambda each: b"config" in each)
+        for text in ("history", "fail"):
+            await bob.send(f"<message type='groupchat' to='{room}'><body>{text}</body></message>")
+        await bob.send(
+            f"<message type='chat' to='{here.address}'><body>join {room}</body></message>"
+        )
+        came = f"{room}/bot".encode()
+        await bob.get(lambda each: each.startswith(b"<presence") and came in each)
+        heard = []
+        for nick in NICKS:
+            if await enter(carol, room, nick):
+                for text in ("hello", "fail"):
+                    await carol.send(
+                        f"<message type='groupchat' to='{room}'><body>{text}</body></message>"
+                    )
+                last = f"after {NICKS.index(nick)}"
+                await carol.send(
+                    f"<message type='groupchat' to='{room}'><body>{last}</body></message>"
+                )
+                heard += await bob.until(last.encode())
+            heard += await here.answers(bob)
+        assert [each for each in heard if came in each] == []
+        await bob.send(f"<presence to='{room}/bob'><status>still here</status></presence>")
+        await bob.get(lambda each: b"still here" in each)
+        await bob.send(f"<iq type='get' to='{room}/bot' id='q'><x xmlns='u:v'/></iq>")
+        answer = await bob.get(lambda each: b"id='q'" in each)
+        assert b"service-unavailable" in answer  # the bot's own: it is in the room
+        assert here.is_undisturbed()
+
+
+@pytest.mark.parametrize("kind", ["client", "component"])
+async def test_what_is_sent_without_saying_by_whom(
+    real_server: Server, kind: str, tmp_path: Path
+) -> None:
+    """Prosody and ejabberd end the stream of a component that leaves `from` out."""
+    async with (
+        bot(tmp_path, real_server, kind, ROOMS) as here,
+        stranger(real_server, "bob") as bob,
+    ):
+        await bob.send(f"<message type='chat' to='{here.address}'><body>tell</body></message>")
+        assert b"told" in await bob.get(lambda each: b"<body>" in each)
+        assert await here.answers(bob) == []
+        assert here.is_undisturbed()
+
+
+ASKER = """
+from actors import Component
+from emp.routing import Routes
+from emp.xml import E
+
+class Asker(Component):
+    async def ask(self, sender):
+        answer = await self.iq_get(sender, E.query(xmlns="u:q"))
+        return f"answered {answer.type} {answer.payload.get('word')}"
+
+routes = Routes()
+routes.message(body="ask").to(Asker.ask)
+"""
+
+
+async def test_a_question_with_the_id_of_our_own(tmp_path: Path) -> None:
+    """Who was asked asks by the same id, and then answers."""
+    async with world(tmp_path, ASKER) as here, here.user() as bar:
+        asked = await bar.ask(Message(here.service, "ask", type="chat"))
+        bar.say(Iq("get", E.other(xmlns="u:q"), to=here.service, id=asked.id))
+        refused = await bar.hear()
+        assert (refused.kind, refused.id, refused.type) == ("iq", asked.id, "error")
+        bar.say(Iq("result", E.query(xmlns="u:q", word="yes"), to=here.service, id=asked.id))
+        told = await bar.hear()
+        assert isinstance(told, Message)
+        assert told.body == "answered result yes"
