@@ -53,7 +53,7 @@ def test_addresses_that_are_not_made(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["\x02", "description \x1a of a page", "\ud83d", "\udc31", "\x00", "\ufffe", "\uffff", "\x0b"],
+    ["\x02", "description \x1a of a page", "\ud83d", "\x00", "\ufffe", "\uffff", "\x0b"],
 )
 def test_text_that_no_stream_can_carry_is_told_to_who_wrote_it(text: str) -> None:
     with pytest.raises(LocalProtocolError, match="XML does not have"):
