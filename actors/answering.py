@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from actors.base import logger
 from actors.component import Component, NoAnswer
-from actors.handling import Handling, Skip
+from actors.handling import MADE_HERE, Handling, Skip
 from actors.lanes import Lane, Source, writable
 from actors.messages import Ref
 from actors.seldom import Seldom
@@ -128,7 +128,7 @@ class Answerer(Sender):
         name, stanza = name_of(item), item[2]
         if name in self.answered and result is None:
             raise LocalProtocolError(ANSWERED)
-        replies = [copy(each) for each in self._replies(item, result)]
+        replies = self._replies(item, result)
         self.in_loop(self._give, item, replies, stanza.is_request)
 
     def _give(self, item: Item, replies: Sequence[Stanza], final: bool) -> None:
@@ -162,14 +162,17 @@ class Answerer(Sender):
         if name_of(item) not in self.answered:
             lane = self.lanes.get(item[0].incarnation)
             named = lane is None or lane.domain is not None
-            return self._written(item, answers(stanza, result, named=named))
+            replies = answers(stanza, result, named=named)
+            if type(result) not in MADE_HERE:
+                replies = [copy(each) for each in replies]
+            return self._written(item, replies)
         if result is None:
             return ()
         items = result if isinstance(result, (list, tuple)) else (result,)
         for each in items:
             if not isinstance(each, Stanza) or answers_it(stanza, each):
                 raise LocalProtocolError(ANSWERED)
-        return self._written(item, items)
+        return self._written(item, [copy(each) for each in items])
 
     def _written(self, item: Item, stanzas: Sequence[Stanza]) -> Sequence[Stanza]:
         """The stanzas as they can go where `item` came from. Raises LocalProtocolError."""

@@ -34,6 +34,10 @@ Call = Callable[[Any, Stanza, Mapping[str, Any]], Any]
 AT_ONCE: Final = frozenset({type(None), str, list, tuple, Message, Presence, Iq, etree._Element})
 """Types of results that are surely answers, so that most need no further look."""
 
+MADE_HERE: Final = frozenset({type(None), str})
+"""Those whose answers nobody else has. Stanzas that an action returns are copied, for it may keep
+and change them, and return them again."""
+
 THREAD: Final = object()
 """What an action that runs in a thread seems to return."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, Final
 
 from actors.answering import Item, Outcome, Work, name_of, refused
 from actors.base import logger
 from actors.going import BUSY, Continuer
-from actors.handling import AT_ONCE, THREAD, Handling, goes_on
+from actors.handling import AT_ONCE, MADE_HERE, THREAD, Handling, goes_on
 from actors.keys import Key
 from actors.lanes import Lane, Source
 from actors.messages import Ref, RunActions
@@ -125,6 +126,8 @@ class Runner(Continuer):
             if type(result) in AT_ONCE or not goes_on(result):
                 if not self.answered:
                     replies = answers(stanza, result, named=lane.domain is not None)
+                    if type(result) not in MADE_HERE:
+                        replies = [copy(each) for each in replies]
                     lane.put(number, lane.writable(replies, stanza.to_text))
                     self.handled += 1
                 else:

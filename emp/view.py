@@ -330,6 +330,11 @@ class Stanza(Slots):
             f" from={self.from_text!r} to={self.to_text!r}>"
         )
 
+    def __copy__(self) -> Any:
+        text = self._text or self._written()
+        id, sender, receiver = self.id, self.from_text, self.to_text
+        return _restore(self.__class__, text, self._contents, self.type, id, sender, receiver)
+
     def __reduce__(self) -> tuple[Any, ...]:
         text = self._text or self._written()
         contents = self._contents or self._look()  # cheap here, a parse there
@@ -509,7 +514,7 @@ def built(
 def _restore(
     cls: type[_S],
     text: str,
-    contents: Contents,
+    contents: Contents | None,
     type: str,
     id: str | None,
     from_text: str | None,

@@ -153,3 +153,54 @@ async def test_what_a_pool_multiplies(tmp_path: Path) -> None:
         workers = [here.actor(name).component for name in names]
         assert [each.had for each in workers] == [["startup"]] * 4
         assert len({id(each) for each in workers}) == 4
+
+
+KEEPER = """
+from actors import Component
+from emp.jid import JID
+from emp.routing import Routes
+from emp.stanza import Message
+from emp.xml import E
+
+class Keeper(Component):
+    def __init__(self):
+        self.greeting = Message(type="chat")
+        self.greeting.tree.append(E.kept(xmlns="urn:x"))
+    def returned(self, sender: JID, body: str):
+        self.greeting.to, self.greeting.body = sender, body
+        return self.greeting
+    def sent(self, sender: JID, body: str):
+        for word in body.split():
+            self.greeting.to, self.greeting.body = sender, word
+            self.greeting.payload.set("word", word)
+            self.send(self.greeting)
+    def yielded(self, sender: JID, body: str):
+        for word in body.split():
+            self.greeting.to, self.greeting.body = sender, word
+            self.greeting.payload.set("word", word)
+            yield self.greeting
+    def forwarded(self, stanza, payload):
+        payload.set("seen", "true")
+        stanza.to, stanza.from_ = stanza.from_, None
+        return stanza
+
+routes = Routes(namespaces={"x": "urn:x"})
+routes.message("x:look").to(Keeper.forwarded)
+routes.message("[contains(body, 'sent')]").to(Keeper.sent)
+routes.message("[contains(body, 'yielded')]").to(Keeper.yielded)
+routes.message("[body]").to(Keeper.returned)
+"""
+
+
+async def test_a_stanza_is_sent_as_it_was(tmp_path: Path) -> None:
+    async with world(tmp_path, KEEPER) as here, here.user("bar") as bar:
+        for text in ("a", "b", "c", "1 sent 2", "3 yielded 4"):
+            bar.say(Message(here.service, text, type="chat"))
+        heard = [await bar.hear() for _ in range(9)]
+        bodies = [each.body for each in heard if isinstance(each, Message)]
+        assert bodies == ["a", "b", "c", "1", "sent", "2", "3", "yielded", "4"]
+        words = [each.payload.get("word") for each in heard[3:] if each.payload is not None]
+        assert words == bodies[3:]
+        back = await bar.ask(Message(here.service, "x", E.look(xmlns="urn:x"), type="chat"))
+        assert back.payload is not None
+        assert back.payload.get("seen") == "true"

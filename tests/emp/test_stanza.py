@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -537,6 +537,7 @@ def check(stanza: Stanza) -> None:
         assert twin.to_bytes() == stanza.to_bytes() == wire_texts([stanza])[0].encode()
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(MADE)),
     st.lists(st.tuples(st.sampled_from(sorted(LOOKS)), st.sampled_from(sorted(CHANGES)))),
@@ -891,6 +892,14 @@ def test_pickling_bytes_parses_nothing() -> None:
     again = pickle.loads(pickle.dumps(twin))
     assert twin._tree is None
     assert envelope(again) == envelope(twin)
+
+
+def test_copying_parses_nothing() -> None:
+    for stanza in (pickle.loads(pickle.dumps(Stanza.parse(GET))), Message("a@b", "x")):
+        twin = copy.copy(stanza)
+        assert envelope(twin) == envelope(stanza)
+        assert twin.to_bytes() == stanza.to_bytes()
+        assert stanza._tree is twin._tree is None
 
 
 def test_copies_are_independent() -> None:
