@@ -5,13 +5,14 @@ The whole way, from the socket to the application and back.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.attacks.application import CLIENT, COMPONENT
-from tests.attacks.hostile import Dialogue
+from tests.attacks.application import CLIENT, COMPONENT, application
+from tests.attacks.hostile import PATIENCE, Dialogue
 from tests.attacks.support import Attacks
 from tests.attacks.test_strangers import message, play, said
 from tests.emp.stream.test_skipping import DEEP, INSIDE, LONG
@@ -108,3 +109,39 @@ async def test_it_is_acknowledged(attacks: Attacks, tmp_path: Path) -> None:
         await dialogue.expect(rb"<a [^>]*h=['\"]4['\"]")
 
     await play(attacks, tmp_path, script, CLIENT)
+
+
+COUNTING = """
+from actors import Component
+from emp.routing import Routes
+
+class Counting(Component):
+    async def count(self):
+        return f"{len(await self.roster(timeout=60))} contacts"
+
+routes = Routes()
+routes.message("[body]").to(Counting.count)
+"""
+
+
+async def test_twenty_thousand_contacts(attacks: Attacks, tmp_path: Path) -> None:
+    item = "<item jid='contact-%d@example.org' name='Contact &lt;%d&gt;' subscription='both'>"
+    items = "".join(f"{item % (n, n)}<group>All of them</group></item>" for n in range(20_000))
+    done = asyncio.Event()
+
+    async def script(dialogue: Dialogue) -> None:
+        await dialogue.session()
+        asked = rb"<iq [^>]*id=['\"]([^'\"]*)['\"][^>]*><query [^>]*roster"
+        fetched = re.search(asked, dialogue.said)
+        assert fetched is not None
+        query = f"<query xmlns='jabber:iq:roster'>{items}</query>".encode()
+        dialogue.send(b"<iq type='result' id='%s'>%s</iq>" % (fetched[1], query))
+        dialogue.send(message("how many?"))
+        await dialogue.expect(rb"<body>20000 contacts")
+        done.set()
+
+    async with attacks.server(script) as server:
+        # Less than the default, so that it is the other limit that lets it pass.
+        settings = f'{CLIENT}{LIMIT}roster = true\nca_file = "{attacks.authority.ca_file}"\n'
+        async with application(tmp_path, server, COUNTING, settings), asyncio.timeout(PATIENCE):
+            await done.wait()
