@@ -9,13 +9,14 @@ from typing import Any, Final
 
 from emp import ns
 from emp.errors import LocalProtocolError
-from emp.view import CLASSES, Address, Slots, Stanza, address_text, built
+from emp.view import CLASSES, Address, Slots, Stanza, Types, address_text, built
 from emp.wire import make_id, render, texts
 from emp.xml import Payload, is_plain
 
 __all__ = ["Iq", "Message", "Presence", "Stanza", "make_id"]
 
 PRIORITIES: Final = range(-128, 128)  # RFC 6121 §4.7.2.3
+MESSAGE_TYPES: Final = ("normal", "chat", "groupchat", "headline", "error")  # RFC 6121 §5.2.2
 _IQ_TYPES: Final = frozenset({"get", "set", "result", "error"})  # RFC 6120 §8.2.3
 
 _new = object.__new__
@@ -28,6 +29,7 @@ class Message(Stanza):
 
     kind = "message"
     _default_type = "normal"
+    _types = Types({each: each for each in MESSAGE_TYPES}, "normal")
 
     def __new__(
         cls,
@@ -132,6 +134,7 @@ class Presence(Stanza):
 
     kind = "presence"
     _default_type = "available"
+    _types = Types({"": "available"})  # others are no presence that RFC 6121 knows: as they stand
 
     def __new__(
         cls,
@@ -197,6 +200,7 @@ class Iq(Stanza):
     __slots__ = ()
 
     kind = "iq"
+    _types = Types({})
 
     def __new__(
         cls,

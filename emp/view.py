@@ -24,7 +24,7 @@ The classes to use are in emp.stanza.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from typing import Any, ClassVar, Final, Literal, TypeVar, cast
 
@@ -91,6 +91,17 @@ class Slots:
     to_text: str | None
 
 
+class Types(dict[str, str]):
+    """How types on the wire read. other: those that are not in it; None: as they are."""
+
+    def __init__(self, types: Mapping[str, str], other: str | None = None) -> None:
+        super().__init__(types)
+        self._other = other
+
+    def __missing__(self, type: str) -> str:
+        return type if self._other is None else self._other
+
+
 UNREAD: Final = object()
 _new = object.__new__
 _force = object.__setattr__
@@ -100,7 +111,8 @@ _S = TypeVar("_S", bound="Stanza")
 class Stanza(Slots):
     """A message, presence or iq. Made by from_element, parse, or a subclass.
 
-    type: as on the wire; where absent "normal" (message), "available" (presence), "" (iq).
+    type: as on the wire; where absent "normal" (message), "available" (presence), "" (iq); for a
+    message with a type that nobody knows "normal" too (RFC 6121 §5.2.2).
     id, from_text, to_text: as on the wire, None where absent; what peers wrote is not validated.
     All four may be assigned. kind: "message", "presence" or "iq".
     """
@@ -109,6 +121,7 @@ class Stanza(Slots):
 
     kind: ClassVar[Kind]
     _default_type: ClassVar[str] = ""
+    _types: ClassVar[Types]  # as on the wire, "" where absent → as it reads
     _open: ClassVar[type]  # what it becomes when somebody asks for its tree
 
     def __init_subclass__(cls) -> None:
@@ -197,9 +210,10 @@ class Stanza(Slots):
             if name == "type":
                 value = value or self._default_type
                 absent = value == self._default_type
+                _set_attribute(self._changeable(), attribute, None if absent else value)
+                value = self._types[value]
             else:
-                absent = value is None
-            _set_attribute(self._changeable(), attribute, None if absent else value)
+                _set_attribute(self._changeable(), attribute, value)
         _force(self, name, value)
 
     @property
@@ -353,6 +367,7 @@ class _Open:
 
     kind: Kind
     _default_type: str
+    _types: Types
     _tree: Element
     _is_payload: Callable[[Any], bool]
 
@@ -360,7 +375,7 @@ class _Open:
 
     @property
     def type(self) -> str:
-        return self._tree.get("type") or self._default_type
+        return self._types[self._tree.get("type") or ""]
 
     @type.setter
     def type(self, value: str) -> None:
@@ -488,7 +503,7 @@ def of_element(element: Element) -> Stanza:
     self._tree = element
     self._text = self._contents = None
     self._id = UNREAD
-    self.type = get("type") or cls._default_type
+    self.type = cls._types[get("type") or ""]
     self.from_text = get("from")
     self.to_text = get("to")
     self.__class__ = cls
@@ -508,7 +523,7 @@ def built(
     """A stanza made as text; inner is XML already, contents is what _look() would find in it."""
     shown = None if type == cls._default_type else type
     text = compose(cls.kind, shown, id, from_text, to_text, lang, inner)
-    return _restore(cls, text, contents, type, id, from_text, to_text)
+    return _restore(cls, text, contents, cls._types[type], id, from_text, to_text)
 
 
 def _restore(

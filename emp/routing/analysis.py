@@ -22,6 +22,7 @@ from emp.routing.syntax import (
     Filter,
     Literal,
     NameTest,
+    Negative,
     Node,
     Path,
     Step,
@@ -121,6 +122,26 @@ def type_names(node: Node) -> frozenset[str] | None:
         if names is not None:
             found = names if found is None else found & names
     return found
+
+
+def speaks_of_type(node: object) -> bool:
+    """Whether the expression looks at the stanza's type, in whatever way."""
+    if isinstance(node, Path):
+        for step in node.steps:
+            if step.axis == "attribute" and str(step.test) == "type":
+                return True
+            if step.axis != "self":
+                return False
+            if any(map(speaks_of_type, step.predicates)):
+                return True
+        return False
+    if isinstance(node, Filter):
+        return speaks_of_type(node.primary)
+    if isinstance(node, Binary):
+        return speaks_of_type(node.left) or speaks_of_type(node.right)
+    if isinstance(node, Negative):
+        return speaks_of_type(node.operand)
+    return isinstance(node, Call) and any(map(speaks_of_type, node.arguments))
 
 
 _TYPE: Final = Path(False, (Step("attribute", NameTest(None, "type")),))

@@ -8,7 +8,9 @@ against the other.
                  "bar@localhost/x"      exactly that full address
                  "localhost"            the domain itself, with any resource or none; not its users
                  "@localhost"           every user of the domain, not the domain itself
-    type         "chat"                 an absent type is "normal" (message), "available" (presence)
+    type         "chat"                 if absent, "normal" (message), "available" (presence);
+                                        an unknown one of a message is "normal"
+                 "*"                    any; no condition
     id_          "x1"                   exactly
     body, subject, thread               exactly the text of such a child (of any, if there are many)
     all          re.compile("…")        found somewhere in the text; an absent text never matches
@@ -35,7 +37,7 @@ from emp.routing.glance import glance
 from emp.routing.keys import Fact, Key, Source, Term, string_value
 from emp.routing.literals import demanded
 from emp.routing.syntax import quote
-from emp.stanza import Stanza
+from emp.stanza import MESSAGE_TYPES, Stanza
 from emp.view import tree_of
 from emp.wire import BODY
 from emp.xml import clark
@@ -45,7 +47,7 @@ Wanted: TypeAlias = str | JID | re.Pattern[str]
 
 # RFC 6120 §8.2.3, RFC 6121 §5.2.2 and §4.7.1, with what an absent type means.
 TYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    "message": ("normal", "chat", "groupchat", "headline", "error"),
+    "message": MESSAGE_TYPES,
     "presence": (
         "available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed",
         "probe", "error",
@@ -99,18 +101,47 @@ def _refuse_forbidden(field: str, text: str) -> None:
 
 # -- type -----------------------------------------------------------------------------------------
 
+# What `type=` says of a route for all types. Without it, a route for messages is for these only:
+# who answers what it finds in a room (its own words are among it), a headline or an error, talks
+# without end, so that has to be asked for.
+ANY_TYPE: Final = "*"
+ORDINARY: Final = ("normal", "chat")
+_MESSAGE: Final = "self::message"
 
-def _defaults(kind: str | None) -> Mapping[str, str]:
-    return DEFAULT_TYPE if kind is None else {kind: DEFAULT_TYPE[kind]}
+
+def _types_of_message(matches: Callable[[str], bool]) -> str:
+    """The predicate for messages whose type, as it reads, matches: what is none of the others is
+    normal."""
+    others = [each for each in MESSAGE_TYPES if each != "normal"]
+    wanted = matches("normal")
+    named = " or ".join(f"@type={quote(each)}" for each in others if matches(each) is not wanted)
+    if wanted:
+        return f"not({named})" if named else "true()"
+    return named or "false()"
 
 
-def _or_absent(xpath: str, kind: str | None, matches: Callable[[str], bool]) -> str:
-    """The predicate widened by the kinds whose absent (or empty) type matches too."""
-    for each, default in _defaults(kind).items():
-        if matches(default):
+def ordinary(kind: str | None) -> Condition:
+    """The condition of a route that says nothing of types: its messages are normal or chat. kind:
+    "message", or None for a route for all stanzas."""
+    xpath = _types_of_message(ORDINARY.__contains__)
+    if kind is None:
+        xpath = f"not({_MESSAGE}) or {xpath}"
+        return Condition(xpath, lambda each: each.kind != "message" or each.type in ORDINARY)
+    key = Key(tuple(Term(_TYPE, each) for each in ORDINARY), exact=True)
+    return Condition(xpath, lambda each: each.type in ORDINARY, key)
+
+
+def _types_xpath(kind: str | None, xpath: str, matches: Callable[[str], bool]) -> str:
+    """The predicate for all kinds that the route is for. xpath: for a type that is there."""
+    if kind == "message":
+        return _types_of_message(matches)
+    for each, default in DEFAULT_TYPE.items():
+        if kind in (None, each) and each != "message" and matches(default):
             absent = "string(@type)=''"
             xpath += f" or {absent}" if kind else f" or (self::{each} and {absent})"
-    return xpath
+    if kind is not None:
+        return xpath
+    return f"({_MESSAGE} and ({_types_of_message(matches)})) or (not({_MESSAGE}) and ({xpath}))"
 
 
 def _type(field: str, wanted: str, kind: str | None) -> Condition:
@@ -121,13 +152,17 @@ def _type(field: str, wanted: str, kind: str | None) -> Condition:
             f"there is no {kind or 'stanza'} of type {wanted!r}",
             remedy=f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}",
         )
-    xpath = _or_absent(f"@type={quote(wanted)}", kind, lambda default: default == wanted)
+    xpath = f"@type={quote(wanted)}"
+    if kind is not None or wanted in DEFAULT_TYPE.values():
+        xpath = _types_xpath(kind, xpath, wanted.__eq__)
+    elif wanted not in MESSAGE_TYPES:
+        xpath = f"not({_MESSAGE}) and {xpath}"  # a message of that type is a normal one
     return Condition(xpath, equals("type", wanted), _key(_TYPE, wanted, exact=True))
 
 
 def _type_pattern(field: str, wanted: re.Pattern[str], kind: str | None) -> Condition:
     matches = regex.compiled(wanted).found
-    xpath = _or_absent(f"@type[.!=''][{_re_test(wanted)}]", kind, matches)
+    xpath = _types_xpath(kind, f"@type[.!=''][{_re_test(wanted)}]", matches)
     return Condition(xpath, lambda stanza: matches(stanza.type))
 
 

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from emp.errors import RouteError
-from emp.routing.analysis import Analysis, Finding, Known, analyse, first_step, implied, type_names
-from emp.routing.conditions import FIELDS, TYPES, Condition, condition
+from emp.routing.analysis import (
+    Analysis,
+    Finding,
+    Known,
+    analyse,
+    first_step,
+    implied,
+    speaks_of_type,
+    type_names,
+)
+from emp.routing.conditions import (
+    ANY_TYPE,
+    FIELDS,
+    ORDINARY,
+    TYPES,
+    Condition,
+    condition,
+    ordinary,
+)
 from emp.routing.declarations import Declaration, Prefix
 from emp.routing.functions import PREDECLARED
 from emp.routing.index import types_of
@@ -65,6 +82,12 @@ def draft(declaration: Declaration) -> Draft | None:
     for each in readings:
         kind = _kind(kind, first_step(each.tree))
     wanted = _wanted(declaration, kind, captures)
+    if (
+        kind in (None, "message")
+        and "type" not in declaration.wanted
+        and not any(speaks_of_type(each.tree) for each in readings)
+    ):
+        wanted.append(ordinary(kind))
     types = _types(wanted, readings)
     analyses = [analyse(each.tree, Known(kind, types)) for each in readings]
     if declaration.target is None:
@@ -92,7 +115,7 @@ def draft(declaration: Declaration) -> Draft | None:
         payload=known.request or any(each.payload for each in conditions),
         whole=frozenset([*(each.own for each in sugar), *(each.tree for each in readings)]),
         own=frozenset(finding.own for finding in findings),
-        meanings=frozenset().union(*(finding.meanings for finding in findings)),
+        meanings=frozenset(_ordinary(known)).union(*(finding.meanings for finding in findings)),
     )
 
 
@@ -121,9 +144,9 @@ def _wanted(
     """The conditions for the keywords. Adds the captures of templates to `captures`."""
     conditions: list[Condition] = []
     for field in FIELDS:
-        if field not in declaration.wanted:
+        value = declaration.wanted.get(field)
+        if value is None or (field == "type" and value == ANY_TYPE):
             continue
-        value = declaration.wanted[field]
         if field not in ("from_", "to") or not is_template(value):
             conditions.append(condition(field, value, kind))
             continue
@@ -218,6 +241,17 @@ def _sugar(wanted: Condition) -> Finding:
     """The tree of a keyword's condition, to compare it with others."""
     node = parse(wanted.xpath, tokenize(wanted.xpath), PREDECLARED)
     return Finding(wanted, node, frozenset({node, *implied(node)}))
+
+
+_ORDINARY: Final = {kind: _sugar(ordinary(kind)).own for kind in ("message", None)}
+
+
+def _ordinary(known: Known) -> Iterator[Node]:
+    """What routes that say nothing of types ask for, where this one asks for as much."""
+    if known.kind == "message" and known.types is not None and known.types <= {*ORDINARY}:
+        yield from _ORDINARY.values()
+    elif known.kind in ("presence", "iq"):
+        yield _ORDINARY[None]
 
 
 # -- what cannot be -------------------------------------------------------------------------------

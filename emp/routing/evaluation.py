@@ -25,7 +25,7 @@ from emp.routing.keys import string_value
 from emp.routing.steps import Then, any_text, meets, only_if, reached, to_any, to_child
 from emp.routing.syntax import Binary, Call, Literal, NameTest, Node, Path, Step
 from emp.routing.trails import Hop, NotUnderstood, Trail, trail
-from emp.stanza import Stanza
+from emp.stanza import MESSAGE_TYPES, Stanza
 from emp.view import tree_of
 from emp.wire import BODY
 from emp.xml import Element
@@ -115,6 +115,8 @@ def _comparison(node: Binary, context: Context, kind: str | None) -> Truth:
 def _is_plain_type(path: Path, wanted: str, context: Context, kind: str | None) -> bool:
     """Whether @type='…' asks for a type that an absent one never stands for."""
     defaults = DEFAULT_TYPE.values() if kind is None else (DEFAULT_TYPE[kind],)
+    if kind in (None, "message") and wanted not in MESSAGE_TYPES:
+        return False  # a message that has it reads as a normal one
     return (
         context is Context.STANZA
         and path.steps == (Step("attribute", NameTest(None, "type")),)

@@ -12,6 +12,7 @@ from emp.routing.functions import JID_FUNCTIONS, bare, domain
 from emp.routing.keys import ANYWHERE, Fact, Key, Source, Term
 from emp.routing.syntax import Binary, Call, Literal, Node, Path
 from emp.routing.trails import Hop, NotUnderstood, Trail, trail
+from emp.stanza import MESSAGE_TYPES
 
 if TYPE_CHECKING:
     from emp.routing.analysis import Known
@@ -137,12 +138,19 @@ class Finder:
         fact, value = wanted
         if not where and name == "type":
             if fact is Fact.TEXT and value:
-                yield Key((Term(Source(Fact.TYPE), value),))
+                yield Key(tuple(Term(Source(Fact.TYPE), each) for each in self._types(value)))
         elif name:
             fact = Fact.ATTRIBUTE if fact is Fact.TEXT else fact
             yield Key((Term(Source(fact, where, name), value),), exact and fact is Fact.ATTRIBUTE)
         elif where:
             yield Key((Term(Source(fact, where), value),))
+
+    def _types(self, written: str) -> Iterator[str]:
+        """As what the type of a stanza reads where it is written so."""
+        if self._known.kind != "message" or written in MESSAGE_TYPES:
+            yield written
+        if self._known.kind in (None, "message") and written not in MESSAGE_TYPES:
+            yield "normal"
 
     def _in_predicates(
         self, found: Trail, at: _At, wanted: tuple[Fact, str] | None

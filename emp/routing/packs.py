@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Final, TypeVar
 
 from emp.errors import RouteError
-from emp.routing.conditions import condition
+from emp.routing.conditions import ANY_TYPE, condition
 from emp.routing.declarations import Declaration, Place, Prefix
 from emp.routing.guards import Guard, both, check_guard
 from emp.routing.templates import is_template
@@ -41,7 +41,7 @@ class Inclusion:
         if self.prefix is not None:
             _check_prefix(self.prefix)
         for name, value in self.wanted.items():
-            if not is_template(value):
+            if not is_template(value) and (name, value) != ("type", ANY_TYPE):
                 condition(name, value, None)
 
 
@@ -84,8 +84,10 @@ def _both_wanted(name: str, outer: object, inner: object) -> tuple[object, objec
 
     The keyword is what the index looks at, and only it can capture, so templates stay there.
     """
-    if outer == inner:
+    if outer == inner or (name == "type" and outer == ANY_TYPE):
         return inner, None
+    if name == "type" and inner == ANY_TYPE:
+        return outer, None
     if not is_template(outer):
         return inner, outer
     if not is_template(inner):

@@ -79,7 +79,10 @@ class Routes:
         defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
-        """A route for messages. An absent type counts as "normal" (RFC 6121 §5.2.2)."""
+        """A route for messages. An absent type, or one that nobody knows, counts as "normal" (RFC
+        6121 §5.2.2). Where neither `type` nor the XPath says anything of types, it is for normal
+        messages and chat; type="*" is for all.
+        """
         wanted = {
             "from_": from_, "to": to, "type": type, "id_": id_,
             "body": body, "subject": subject, "thread": thread,
@@ -168,7 +171,8 @@ class Routes:
         defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
-        """A route for any stanza: "/message[re:test(body, '^!')]", "//x:form", or all of them."""
+        """A route for any stanza: "/message[re:test(body, '^!')]", "//x:form", or all of them; of
+        messages, as message() is."""
         wanted = {
             "from_": from_, "to": to, "type": type, "id_": id_,
             "body": body, "subject": subject, "thread": thread,
@@ -191,7 +195,8 @@ class Routes:
         defaults: Mapping[str, Any] | None = None,
         **captures: str,
     ) -> RouteBuilder:
-        """A route for what no other route catches, wherever this one stands."""
+        """A route for what no other route catches, wherever this one stands; of messages, as
+        message() is."""
         wanted = {
             "from_": from_, "to": to, "type": type, "id_": id_,
             "body": body, "subject": subject, "thread": thread,

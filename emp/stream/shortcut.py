@@ -147,7 +147,7 @@ def sort(piece: bytes) -> list[Run]:
         self.from_text = sender or None
         self.to_text = receiver or None
         cls = _CLASSES[kind]
-        self.type = type or cls._default_type
+        self.type = cls._types[type]
         self.__class__ = cls
         stanzas.append(self)
     if stanzas:

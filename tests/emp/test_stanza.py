@@ -81,7 +81,7 @@ def envelope(stanza: Stanza) -> tuple[object, ...]:
         (b"<presence/>", Presence, "available", None, None, None, None),
         (b"<presence type='unavailable'/>", Presence, "unavailable", None, None, None, None),
         (b"<iq/>", Iq, "", None, None, None, None),
-        (b"<message type='odd'/>", Message, "odd", None, None, None, None),
+        (b"<message type='odd'/>", Message, "normal", None, None, None, None),
         (b"<message type=''/>", Message, "normal", None, None, None, None),
         (b"<iq type='set'><a/></iq>", Iq, "set", None, None, None, "{jabber:client}a"),
         (b"<iq type='set'><a xmlns=''/></iq>", Iq, "set", None, None, None, "a"),

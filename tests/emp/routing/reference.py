@@ -44,8 +44,8 @@ VALUES = [
     "ıſK",
 ]  # fmt: skip
 TYPES = {
-    "message": ["normal", "chat", "error", "", "odd"],
-    "presence": ["available", "unavailable", "error", ""],
+    "message": ["normal", "chat", "error", "groupchat", "headline", "", "odd", "get"],
+    "presence": ["available", "unavailable", "error", "", "odd"],
     "iq": ["get", "set", "result", "error", "", "odd"],
 }
 _NAMES = [
@@ -177,6 +177,7 @@ def expressions(draw: st.DrawFn, depth: int) -> str:
 
 # Written by hand, so that some routes match often.
 _LIKELY = [
+    "[@type='odd']", "[@type='get']", "[not(@type='chat')]",
     "[body]", "body", "[body='hi']", "[@id]", "[not(@id='1')]", "*", "//body", "tw:tweet/@id",
     "[@type!='chat']", "[re:test(body, '^!ban')]", "[contains(body, 'hi')]", "[body or tw:tweet]",
     "[starts-with(@from, 'bar@')]", "[jid:bare(@from)='bar@localhost']", "[.//tw:tweet[@id]]",
@@ -205,7 +206,7 @@ WANTED: dict[str, list[Any]] = {
     "to": ["bar@localhost", "bar@localhost/x", "localhost", "@localhost", re.compile("/x$"),
            "{room}@chat.example.org", "room-{n}@{host}", "{a}-{b}@chat.example.org/{c}",
            "{host}", "bar@{host}/{nick}", "{all}@{of}/x"],
-    "type": ["normal", "chat", "available", "get", "error",
+    "type": ["normal", "chat", "available", "get", "error", "groupchat", "*",
              re.compile("^(normal|chat)?$"), re.compile("a")],
     "id_": ["1", "", re.compile("^!ban"), re.compile("hi")],
     "body": ["hi", "!ban", re.compile("^!"), re.compile("BAN", re.I)],

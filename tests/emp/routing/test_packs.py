@@ -89,7 +89,7 @@ def test_what_narrows_a_pack(conditions: dict[str, Any], matching: dict[str, str
     pack.route("[subject]").to(Tweets.index)
     routes = Routes({"y": "urn:y"})
     routes.include(pack, **conditions)
-    routes.message().to(Tweets.destroy)
+    routes.message(type="*").to(Tweets.destroy)
     table = compile_routes(routes)
     inner = matching.pop("inner", "") + "<body>hi</body>"
     attributes = "".join(f" {name}='{value}'" for name, value in matching.items())

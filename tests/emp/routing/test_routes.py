@@ -44,15 +44,26 @@ def test_a_route_knows_where_it_stands() -> None:
     assert (second.number, second.kind, second.resource) == (2, "message", None)
 
 
+ORDINARY = "not(@type='groupchat' or @type='headline' or @type='error')"
+NORMAL = "not(@type='chat' or @type='groupchat' or @type='headline' or @type='error')"
+
+
 @pytest.mark.parametrize(
     ("method", "xpath", "wanted", "expected"),
     [
-        ("message", None, {}, "/message"),
-        ("route", None, {}, "/*"),
-        ("route", "/message[re:test(body, '^!')]", {}, "/message[re:test(body, '^!')]"),
-        ("route", "  /message  ", {}, "/message"),
-        ("route", "//tw:tweet", {}, "/*/descendant-or-self::tw:tweet"),
-        ("route", "/*[@id='1']", {}, "/*[@id='1']"),
+        ("message", None, {}, f"/message[{ORDINARY}]"),
+        ("message", None, {"type": "*"}, "/message"),
+        ("route", None, {}, f"/*[not(self::message) or {ORDINARY}]"),
+        ("route", None, {"type": "*"}, "/*"),
+        (
+            "route",
+            "/message[re:test(body, '^!')]",
+            {},
+            f"/message[{ORDINARY}][re:test(body, '^!')]",
+        ),
+        ("route", "  /message  ", {}, f"/message[{ORDINARY}]"),
+        ("route", "//tw:tweet", {"type": "*"}, "/*/descendant-or-self::tw:tweet"),
+        ("route", "/*[@id='1']", {"type": "*"}, "/*[@id='1']"),
         ("message", "[@type='chat']", {}, "/message[@type='chat']"),
         (
             "message",
@@ -60,17 +71,22 @@ def test_a_route_knows_where_it_stands() -> None:
             {"from_": "bar@localhost"},
             "/message[jid:bare(@from)='bar@localhost'][@type='chat'][body]",
         ),
-        ("message", "/message/body", {"id_": "1"}, "/message[@id='1']/body"),
-        ("message", "/*/body", {}, "/message/body"),
-        ("message", "body", {}, "/message/body"),
-        ("message", "[body] or x", {}, "/message[self::message[body] or x]"),
-        ("message", "body | subject", {}, "/message[body | subject]"),
-        ("message", "count(body)", {}, "/message[boolean(count(body))]"),
-        ("message", "not(body)", {}, "/message[not(body)]"),
-        ("message", None, {"type": "normal"}, "/message[@type='normal' or string(@type)='']"),
-        ("message", None, {"from_": "@b"}, "/message[jid:local(@from) and jid:domain(@from)='b']"),
-        ("message", None, {"to": "a@b/c"}, "/message[jid:full(@to)='a@b/c']"),
-        ("message", None, {"body": "it's"}, """/message[body[.="it's"]]"""),
+        ("message", "/message/body", {"id_": "1"}, f"/message[@id='1'][{ORDINARY}]/body"),
+        ("message", "/*/body", {}, f"/message[{ORDINARY}]/body"),
+        ("message", "body", {}, f"/message[{ORDINARY}]/body"),
+        ("message", "[body] or x", {}, f"/message[{ORDINARY}][self::message[body] or x]"),
+        ("message", "body | subject", {}, f"/message[{ORDINARY}][body | subject]"),
+        ("message", "count(body)", {}, f"/message[{ORDINARY}][boolean(count(body))]"),
+        ("message", "not(body)", {}, f"/message[{ORDINARY}][not(body)]"),
+        ("message", None, {"type": "normal"}, f"/message[{NORMAL}]"),
+        (
+            "message",
+            None,
+            {"from_": "@b"},
+            f"/message[jid:local(@from) and jid:domain(@from)='b'][{ORDINARY}]",
+        ),
+        ("message", None, {"to": "a@b/c"}, f"/message[jid:full(@to)='a@b/c'][{ORDINARY}]"),
+        ("message", None, {"body": "it's"}, f"""/message[body[.="it's"]][{ORDINARY}]"""),
         ("iq_get", "tw:tweets", {}, "/iq[@type='get']/tw:tweets"),
         ("iq_set", "tw:tweets", {"id_": "1"}, "/iq[@type='set'][@id='1']/tw:tweets"),
         ("presence", "[status]", {}, "/presence[status]"),
