@@ -105,6 +105,13 @@ def _means_something(item: object) -> bool:
     return isinstance(item, Renderable) and not isinstance(item, (type, BaseException))
 
 
+def remedy_for(cls: type) -> str:
+    """What to return instead of an object of that class."""
+    if hasattr(cls, "__dataclass_fields__"):
+        return "write @payload above the class, or give it a method to_xml()"
+    return next((text for classes, text in _REMEDIES if issubclass(cls, classes)), _POSSIBLE)
+
+
 def _meaningless(item: object, in_list: bool) -> str:
     """What to say of an item that is neither stanza nor payload."""
     name = f"the class {item.__name__}" if isinstance(item, type) else type(item).__name__

@@ -31,6 +31,7 @@ from emp import config as configuration
 from emp.binding import bind, check_defaults
 from emp.config import Config
 from emp.errors import ConfigError, RouteError
+from emp.results import check_result
 from emp.routing import Route, Routes, RouteTable, compile_routes
 
 TAKEN = {
@@ -148,6 +149,7 @@ def _compiled(routes: Routes, config: Config) -> RouteTable:
         if not route.defaults and alike in bound:
             return
         check_defaults(action, route.defaults, route.source)
+        check_result(action, route.source)
         bind(
             action,
             route.captures,
