@@ -82,6 +82,17 @@ async def test_wrong_secret(server: DevServer, tmp_path: Path) -> None:
     await mistake(str(tmp_path / "mistaken.py"), 1, "authenticate", "secret")
 
 
+async def test_wrong_port(server: DevServer, tmp_path: Path) -> None:
+    path = files(tmp_path, server)
+    (tmp_path / "emp.toml").write_text(
+        '[connections.hack]\nhost = "hack.localhost"\nsecret = "secret"\nserver = "127.0.0.1"\n'
+        f"port = {server.port}\n"
+    )
+    await mistake(path, 1, "a port for clients (c2s)", "invalid-namespace", "5347")
+    path = files(tmp_path, server, port=server.component_port)
+    await mistake(path, 1, "a port for components (XEP-0114)", "invalid-namespace", "5222")
+
+
 async def test_unresolvable_host(server: DevServer, tmp_path: Path) -> None:
     path = files(tmp_path, server, server="nowhere.invalid")
     await mistake(path, 1, "resolve", "nowhere.invalid")
