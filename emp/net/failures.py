@@ -36,6 +36,12 @@ _PERMANENT_STREAM = {"host-unknown", "conflict", "not-authorized"}
 """RFC 6120 §4.9.3: the server would say the same again. Conflict: somebody took our place, and
 coming back would push them out in turn."""
 
+RIGHT_PORT: Final = {
+    "client": 'check port =, which is 5222 for clients (5223 with tls = "direct"), and kind =',
+    "component": "check port =, which is 5347 for components in most places, and kind =",
+}
+"""What to do about a wrong one, by the kind of the connection."""
+
 
 class LineFault(RemoteProtocolError):
     """What is wrong is the way to the stream, and not what is said on it.
@@ -114,16 +120,20 @@ def _stream_error(
     if isinstance(error.__cause__, StanzaError):
         return _no_resource(error, step, settings, peer)
     refused = error.condition == "not-authorized" and step != ESTABLISHED
+    wrong_port = error.condition == "invalid-namespace" and step != ESTABLISHED
     remedy = {
         "host-unknown": f"check host = {settings.host!r}, or server = and port =",
         "conflict": f"somebody else is connected as {settings.address}",
         "not-authorized": _credentials(settings) if refused else None,
+        "invalid-namespace": f"that port is for something else: {RIGHT_PORT[settings.kind]}"
+        if wrong_port
+        else None,
     }.get(error.condition)
     elsewhere = f", and names {one_line(error.other_host)}" if error.other_host else ""
     return ConnectionFailed(
         "authenticate" if refused else step,
         f"{peer} ended the stream: {one_line(error)}{elsewhere}",
-        permanent=error.condition in _PERMANENT_STREAM,
+        permanent=error.condition in _PERMANENT_STREAM or wrong_port,
         remedy=remedy,
         other_host=_other_host(error, websocket=settings.websocket is not None),
     )

@@ -14,7 +14,7 @@ from typing import Final
 
 from emp import ns
 from emp.config import ConnectionSettings
-from emp.net.failures import LineFault, one_line
+from emp.net.failures import RIGHT_PORT, LineFault, one_line
 from emp.net.trust import Trust
 
 HEARD_BYTES: Final = 4096
@@ -54,10 +54,6 @@ _PORTS: Final = {
     b"jabber:component:connect": "a port for components that are connected to (XEP-0114)",
 }
 _OURS: Final = {"client": ns.CLIENT.encode(), "component": ns.COMPONENT.encode()}
-_RIGHT: Final = {
-    "client": 'check port =, which is 5222 for clients (5223 with tls = "direct"), and kind =',
-    "component": "check port =, which is 5347 for components in most places, and kind =",
-}
 
 
 def is_odd(heard: bytes, settings: ConnectionSettings) -> bool:
@@ -79,13 +75,13 @@ def fault_of(heard: bytes, settings: ConnectionSettings) -> LineFault | None:
     for beginning, who in _BANNERS.items():
         if beginning.match(heard):
             said = one_line(heard.split(b"\n")[0].decode("utf-8", "replace"))
-            return _fault(f"is {who}: {said!r:.100}", _RIGHT[settings.kind])
+            return _fault(f"is {who}: {said!r:.100}", RIGHT_PORT[settings.kind])
     return _wrong_port(heard, settings)
 
 
 def _tls_there(settings: ConnectionSettings) -> LineFault:
     """The fault of a port at which TLS comes first, where we spoke without."""
-    remedy = f'write tls = "direct" if that is meant; else {_RIGHT[settings.kind]}'
+    remedy = f'write tls = "direct" if that is meant; else {RIGHT_PORT[settings.kind]}'
     return _fault(f"is {_TLS}", remedy)
 
 
@@ -99,7 +95,7 @@ def _wrong_port(heard: bytes, settings: ConnectionSettings) -> LineFault | None:
         return None
     said = _stream_error(heard)
     text = f"is {_PORTS[namespace]}, and not for a {settings.kind}"
-    return _fault(f"{text}; it says: {said}" if said else text, _RIGHT[settings.kind])
+    return _fault(f"{text}; it says: {said}" if said else text, RIGHT_PORT[settings.kind])
 
 
 def _stream_error(heard: bytes) -> str:

@@ -153,3 +153,12 @@ def test_a_resource_that_is_not_bound(
     assert (found.step, found.permanent) == ("bind", permanent)
     assert "ended the stream" not in found.reason  # it has not
     assert [word for word in words if word not in str(found)] == []
+
+
+def test_a_port_for_something_else() -> None:
+    error = StreamError("invalid-namespace")
+    found = failure(error, "secure")
+    assert found.permanent
+    assert "port =" in (found.remedy or "")
+    assert not failure(error, "stream").permanent  # it was the right one
+    assert failure(error, "stream").remedy is None
