@@ -10,7 +10,8 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from copy import copy
-from typing import Any, Final
+from time import monotonic
+from typing import Any, Final, TypeAlias
 
 from actors.answering import Item, Outcome, Work, name_of, refused
 from actors.base import logger
@@ -26,7 +27,15 @@ from emp.errors import EmpError, ServiceUnavailable
 REPORTS_PER_MAILBOX: Final = 4
 """Times that the router hears, while a full mailbox empties, that there is room."""
 
+TURN: Final = 0.1
+"""Seconds for which plain actions of one batch, or of one key's queue, hold the loop at a time.
+Those that are quick don't need it; a batch of slow ones would keep back what the first of them have
+answered, and its worker would be taken to hang (`actors.family`)."""
+
 STOPPING: Final = ServiceUnavailable("the service is stopping", type="wait")
+
+
+Items: TypeAlias = tuple[Item, ...]
 
 
 class Runner(Continuer):
@@ -40,11 +49,32 @@ class Runner(Continuer):
         self.reported = 1  # stanzas that leave the mailbox before the router is told at once
         self.share = sys.maxsize  # stanzas of one key that may wait for its turn
         self.stopping = False  # what comes from now on is refused
+        self.put_off: deque[RunActions] = deque()  # the rest of a batch, and those behind it
         self._past: set[int] = set()
 
     # ── the batches of the router ───────────────────────────────────────────────────────────────
 
     def on_RunActions(self, message: RunActions, sender: Any) -> None:
+        if self.put_off:
+            self.put_off.append(message)
+            return
+        try:
+            self._run_batch(message)
+        finally:
+            if self.put_off:
+                self.driver.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if self.ended:
+            self.put_off.clear()
+            return
+        try:
+            self._run_batch(self.put_off.popleft())
+        finally:
+            if self.put_off:
+                self.driver.loop.call_soon(self._resume)
+
+    def _run_batch(self, message: RunActions) -> None:
         source = self._source(message.router)
         if source is None:
             return
@@ -61,7 +91,8 @@ class Runner(Continuer):
         lane, connection, waiting = None, None, 0
         lanes: dict[int, Lane] = {}
         act = self._refuse if self.stopping else self._act
-        for item in message.items:
+        items, until = iter(message.items), monotonic() + TURN
+        for item in items:
             if item[0] is not connection or lane is None:
                 connection = item[0]
                 lane = lanes[connection.incarnation] = self._lane(connection)
@@ -80,16 +111,38 @@ class Runner(Continuer):
                 waiting += 1
             elif act(lane, source, batch, item):
                 waiting += 1
-        source.inflow.take(batch)
-        source.finished += len(message.items) - waiting
-        if waiting:
+            if monotonic() > until:
+                break
+        rest = tuple(items)
+        source.finished += len(message.items) - len(rest) - waiting
+        if rest or batch in source.remaining:
+            self._put_off(source, batch, waiting, lanes, rest)
+        elif waiting:
             source.remaining[batch] = waiting
             source.lanes[batch] = tuple(lanes.values())
         else:
             self._over(source, batch, lanes.values())
+        if not rest:
+            source.inflow.take(batch)
         present.set(None)
         self.acting = None
         self._flush()
+
+    def _put_off(
+        self, source: Source, batch: int, waiting: int, lanes: dict[int, Lane], rest: Items
+    ) -> None:
+        """A part of the batch has had its turn. The rest counts as one more that it waits for."""
+        before = batch in source.remaining
+        if before:
+            lanes = {**{each.connection.incarnation: each for each in source.lanes[batch]}, **lanes}
+        source.lanes[batch] = tuple(lanes.values())
+        left = source.remaining.get(batch, 0) + waiting + bool(rest) - before
+        source.remaining[batch] = left
+        if rest:
+            self.put_off.appendleft(RunActions(source.ref, batch, rest))
+        elif not left:
+            del source.remaining[batch]
+            self._over(source, batch, source.lanes.pop(batch))
 
     def _source(self, router: Ref) -> Source | None:
         """Who gives this batch, or None for a router that has a successor: the connections give
@@ -177,17 +230,26 @@ class Runner(Continuer):
         work.over = True
         self.answered.discard(name_of(work.item))
         self._settle(work.lane, work.item[1])
-        queue = self.busy.pop(work.key, None)
+        self._work_off(work.key)
+
+    def _work_off(self, key: str) -> None:
+        """What waits for its turn, until one goes on."""
+        queue = self.busy.pop(key, None) if not self.ended else None
+        until = monotonic() + TURN
         while queue:
             lane, source, batch, item, since = queue.popleft()
             present.set(lane.present)
             if self._expired(source, item, since):
                 self.overdue += 1
                 self._conclude(lane, item, refused(item, BUSY))
-            elif self._act(lane, source, batch, item, work.key):
-                self.busy[work.key].extend(queue)
+            elif self._act(lane, source, batch, item, key):
+                self.busy[key].extend(queue)
                 break
             self._settle(lane, item[1])
+            if queue and monotonic() > until:
+                self.busy[key] = queue
+                self.driver.loop.call_soon(self._work_off, key)
+                break
         self.acting = None
         self._flush_soon()
 

@@ -187,6 +187,35 @@ async def test_one_senders_stanzas_keep_their_order(tmp_path: Path) -> None:
         assert bodies == [f"{number + 1}: m{number}" for number in range(200)]
 
 
+async def test_their_order_is_kept_when_a_batch_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.running.TURN", -1.0)  # every action is too long
+    source = MANY.replace(
+        "    async def later(self, body):\n        await asyncio.sleep(0)\n",
+        """
+    async def later(self, body):
+        if not self.count % 3:
+            await asyncio.sleep(0)
+""",
+    ).replace(
+        'routes.message(body="ping")',
+        'routes.message(body="now").to(Many.nothing)\nroutes.message(body="ping")',
+    )
+    async with world(tmp_path, source) as here, here.user() as bar:
+        said = [text for number in range(100) for text in (f"m{number}", "now")]
+        bar.say(*[message(text) for text in said])
+        bodies = [(await bar.hear()).body for _ in range(100)]  # type: ignore[attr-defined]
+        assert bodies == [f"{number + 1}: m{number}" for number in range(100)]
+        actor = here.actor("Many")
+        async with asyncio.timeout(20):
+            while here.actor("main").ledger.held:
+                await asyncio.sleep(0)
+        assert not actor.busy
+        assert not actor.put_off
+        assert not actor.source.remaining
+
+
 async def test_an_action_asks_and_gets_its_answer(tmp_path: Path) -> None:
     async with world(tmp_path, MANY) as here, here.user() as bar:
         request = await bar.ask(message("ping"))

@@ -31,6 +31,9 @@ class Bad(Component):
             pass
     def sleep(self):
         time.sleep(1e6)
+    def slow(self, body):
+        time.sleep(0.3)
+        return f"slow, {body}"
     def well(self, body):
         return f"well, {body}"
 
@@ -41,6 +44,7 @@ class Echo(Component):
 routes = Routes(namespaces={"e": "urn:example"})
 routes.iq_get("e:spin").to(Bad.spin)
 routes.iq_get("e:sleep").to(Bad.sleep)
+routes.message("[starts-with(body, 'slow')]").to(Bad.slow)
 routes.message("[starts-with(body, 'bad')]").to(Bad.well)
 routes.message("[body]").to(Echo.echo)
 """
@@ -112,6 +116,15 @@ async def test_a_process_that_is_stopped_is_replaced(tmp_path: Path, name: str) 
         assert after[name].pid != before
         assert {each: row.restarts for each, row in after.items() if row.restarts} == {name: 1}
         assert all_ended([before])
+
+
+async def test_slow_actions_are_no_hang(tmp_path: Path) -> None:
+    """A batch of them takes longer than the limit, but each has its answer when it is over."""
+    async with hanging(tmp_path, 1) as here, here.user() as bar:
+        bar.say(*[message(f"slow {number}") for number in range(12)])
+        for number in range(12):
+            assert body(await bar.hear()) == f"slow, slow {number}"
+        assert (await rows(here))["Bad"].restarts == 0
 
 
 async def test_a_pause_that_lasts_is_told_with_who_holds_it_up(
