@@ -52,7 +52,7 @@ def say(
         node=user,
         host=domain,
         password=password,
-        server="127.0.0.1",
+        server="localhost",
         port=port,
         ca_file=ca_file,
         priority=-1,  # so that what others say, or have said, is not for us (RFC 6121 §8.5.2)

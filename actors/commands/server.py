@@ -114,14 +114,15 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     await development.start()
+    host = f"[{development.host}]" if ":" in development.host else development.host
     call(f"XMPP server for {development.domain}", bold=True)
-    call(f"  clients      127.0.0.1:{development.port}, STARTTLS")
+    call(f"  clients      {host}:{development.port}, STARTTLS")
     if development.direct_port is not None:
-        call(f"  clients      127.0.0.1:{development.direct_port}, TLS from the first byte")
+        call(f"  clients      {host}:{development.direct_port}, TLS from the first byte")
     if development.websocket_port is not None:
         call(f"  clients      {development.websocket}")
     tls = ", TLS from the first byte" if development.component_tls else ""
-    call(f"  components   127.0.0.1:{development.component_port}{tls}")
+    call(f"  components   {host}:{development.component_port}{tls}")
     call(f"  accounts     {', '.join(accounts)}")
     call(f"  domains      {', '.join(components)}")
     call(f"  trust        {development.ca_file}")

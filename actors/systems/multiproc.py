@@ -4,7 +4,7 @@
                                          ├─ router
                                          └─ component …
 
-Everything listens on 127.0.0.1 and talks sealed (`actors.systems.transport`), every process dies
+Everything listens on loopback and talks sealed (`actors.systems.transport`), every process dies
 with its parent (`actors.systems.process`), and `stop` counts the processes afterwards.
 """
 
@@ -37,6 +37,8 @@ from actors.systems.key import load_or_create_key
 from actors.systems.process import execute, log_to
 from actors.systems.transport import LOOPBACK, SealedInit, SealedTransport
 from emp.errors import ConfigError, EmpError
+from emp.net import names
+from emp.net.names import family
 
 logger = logging.getLogger("emp.actors")
 
@@ -168,7 +170,7 @@ def start_multiproc(*, directory: Path, port: int | None, key_file: Path) -> Mul
     """Start the system: its admin, ready to create actors. Blocks for about a quarter of a second.
 
     directory: where Thespian's own log goes; must exist. port: where the admin listens on
-    127.0.0.1, None for a free one. key_file: the cluster key, made when it does not exist.
+    loopback, None for a free one. key_file: the cluster key, made when it does not exist.
 
     Must be called from the main thread: the system ends with the thread that started it.
     Raises `ConfigError` (port in use, unusable key, not Linux) or `EmpError` (the admin does not
@@ -181,6 +183,12 @@ def start_multiproc(*, directory: Path, port: int | None, key_file: Path) -> Mul
         )
     if threading.current_thread() is not threading.main_thread():
         raise EmpError("the multiproc system must be started from the main thread")
+    if names.own_loopback() is None:
+        raise ConfigError(
+            "the multiproc system needs a loopback address, and this machine has neither "
+            f"{' nor '.join(names.LOOPBACK)}",
+            remedy='`ip link set lo up`, or use the system "embedded"',
+        )
     key = load_or_create_key(key_file)
     log_file = directory / LOG_NAME
     log_to(str(log_file))
@@ -195,25 +203,37 @@ def start_multiproc(*, directory: Path, port: int | None, key_file: Path) -> Mul
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+    with closing(_probe(0)) as probe:
         port: int = probe.getsockname()[1]
         return port
 
 
 def _require_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with closing(_probe(port)) as probe:
         try:
-            probe.bind((LOOPBACK, port))
             # Binding succeeds beside a listener on all interfaces, listening does not.
             probe.listen(1)
         except OSError as error:
-            raise ConfigError(
-                f"port {port} on {LOOPBACK} is not available for the actor system: "
-                f"{os.strerror(error.errno or 0)}",
-                remedy="Stop the process that has it (another running system?) or choose another",
-            ) from error
+            raise _unavailable(port, error) from error
+
+
+def _probe(port: int) -> socket.socket:
+    probe = socket.socket(family(LOOPBACK))
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind((LOOPBACK, port))
+    except OSError as error:
+        probe.close()
+        raise _unavailable(port, error) from error
+    return probe
+
+
+def _unavailable(port: int, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"port {port} on {LOOPBACK} is not available for the actor system: "
+        f"{os.strerror(error.errno or 0)}",
+        remedy="Stop the process that has it (another running system?) or choose another",
+    )
 
 
 def _start(key: bytes, port: int, log_file: Path) -> MultiprocSystem:

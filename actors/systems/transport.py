@@ -24,10 +24,6 @@ from thespian.system.transport import (
     TransmitIntent,
     asyncTransportBase,
 )
-from thespian.system.transport import (
-    TCPTransport as upstream,
-)
-from thespian.system.transport.IPBase import TCPv4ActorAddress
 from thespian.system.utilis import thesplog
 
 from actors.systems.frames import (
@@ -42,9 +38,13 @@ from actors.systems.frames import (
     check_answer,
     is_answer,
 )
+from actors.systems.offline import IPActorAddress, thisSystem, upstream
 from actors.systems.waiting import SELECTORS, wake
+from emp.net import names
+from emp.net.names import family, own_loopback
 
-LOOPBACK: Final = "127.0.0.1"
+LOOPBACK: Final = own_loopback() or names.LOOPBACK[0]
+"""127.0.0.1, or ::1 on a machine that has no IPv4."""
 
 LONGEST_RECEIPT: Final = timedelta(seconds=30)
 """For one frame, from accept to its last byte. Upstream's 7 minutes are for slow networks."""
@@ -67,12 +67,17 @@ KNOWN_ADDRESSES: Final = 1024
 """Addresses that are kept, instead of made anew for each message that has them."""
 
 
-class LoopbackAddress(TCPv4ActorAddress):
-    """An address that is listened on, and known to others, as 127.0.0.1. Upstream listens on all
+class LoopbackAddress(IPActorAddress):
+    """An address that is listened on, and known to others, as LOOPBACK. Upstream listens on all
     interfaces and tells the address that leads to the Internet."""
 
     def __init__(self, address: Any = None, port: Any = 0, external: Any = False) -> None:
-        super().__init__(LOOPBACK, port)
+        super().__init__(
+            family(LOOPBACK), socket.SOCK_STREAM, socket.IPPROTO_TCP, LOOPBACK, int(port)
+        )
+
+    def _str_kind(self) -> str:
+        return "T"
 
 
 class _NoPickle:
@@ -98,6 +103,7 @@ def _identify_envelope(envelope: Any) -> str:
 TransmitIntent.identify = _identify_intent
 ReceiveEnvelope.identify = _identify_envelope
 
+thisSystem.add_local_addr(LOOPBACK)
 upstream.ReceiveBuffer = FrameBuffer
 upstream.serializer = _NoPickle
 upstream.selectors = SELECTORS
@@ -276,7 +282,7 @@ class SealedTransport(upstream.TCPTransport):
 
 def name_of(address: ActorAddress) -> bytes:
     """The name of an address in seals."""
-    host, port = address.addressDetails.sockname
+    host, port = address.addressDetails.sockname[:2]
     return f"{host}:{port}".encode()
 
 

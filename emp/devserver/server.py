@@ -51,7 +51,7 @@ class DevServer:
         domain: str = "localhost",
         *,
         directory: Path,
-        host: str = "127.0.0.1",
+        host: str = "localhost",
         port: int = 0,
         component_port: int = 0,
         direct_port: int | None = None,
@@ -70,7 +70,7 @@ class DevServer:
         if not names.is_loopback(host):
             raise ConfigError(
                 f"the development server does not listen on {host}",
-                remedy="it is for this machine only: leave host at 127.0.0.1",
+                remedy="it is for this machine only: leave host at localhost",
             )
         try:
             self.domain = JID(None, domain).domain
@@ -99,7 +99,9 @@ class DevServer:
         self.tokens = IssuedTokens()
         self._client_ca_file = client_ca_file
         self._directory = directory
-        self._host = names.LOOPBACK[0] if names.is_localhost(host) else host
+        if names.is_localhost(host):
+            host = names.own_loopback() or names.LOOPBACK[0]
+        self.host = host
         self._listeners: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,7 +186,7 @@ class DevServer:
         try:
             listener = await loop.create_server(
                 make or (lambda: Session(self)),
-                self._host,
+                self.host,
                 port,
                 ssl=tls,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
@@ -193,7 +195,7 @@ class DevServer:
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             reason = "another program has it" if taken else os_reason(error)
-            raise EmpError(f"cannot listen on {self._host}:{port}: {reason}") from None
+            raise EmpError(f"cannot listen on {self.host}:{port}: {reason}") from None
         self._listeners.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 

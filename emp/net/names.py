@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 
 import idna
 
 LOOPBACK = ("127.0.0.1", "::1")
 """What localhost means, in the order of trying (RFC 6761 §6.3: without asking DNS)."""
+
+
+def own_loopback() -> str | None:
+    """The address for listening on this machine only: the first of LOOPBACK that it has; None where
+    it has none, because the interface is down."""
+    for address in LOOPBACK:
+        try:
+            with socket.create_server((address, 0), family=family(address)) as listener:
+                # Connecting, because binding succeeds on an interface that is down.
+                socket.create_connection(listener.getsockname()[:2], 1.0).close()
+        except OSError:
+            continue
+        return address
+    return None
+
+
+def family(address: str) -> socket.AddressFamily:
+    """Of an IP address."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def a_label(domain: str) -> str:

@@ -1,7 +1,14 @@
 from typing import Any
 
-class TCPv4ActorAddress:
+class IPActorAddress:
     sockname: tuple[str, int]
     def __init__(
-        self, initialIPAddr: Any = None, initialIPPort: Any = 0, external: Any = False
+        self, af: Any, socktype: Any, proto: Any, baseaddr: Any, port: Any, external: Any = ...
     ) -> None: ...
+
+class TCPv4ActorAddress(IPActorAddress):
+    def __init__(
+        self, initialIPAddr: Any = ..., initialIPPort: Any = ..., external: Any = ...
+    ) -> None: ...
+
+thisSystem: Any
