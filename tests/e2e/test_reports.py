@@ -215,7 +215,7 @@ routes.message("[starts-with(body, 'alive ')]").to(Bot.alive)
 routes.message("[body = 'fail']", type="groupchat").to(Bot.break_down)
 routes.message("[starts-with(body, 'join ')]").to(Bot.join)
 routes.message("[body = 'tell']").to(Bot.tell)
-routes.message("[body]", type="chat").to(Bot.parrot)
+routes.message("[body]").to(Bot.parrot)
 """
 MUC = "http://jabber.org/protocol/muc"
 NICKS = ("\u3164", "a@b", "/help", "with space", "<&>", "\U0001f434")
