@@ -159,9 +159,8 @@ CASES = {
 async def trouble(here: Bot, someone: Stranger, case: Case) -> str:
     """What is wrong with the way the bot takes it; nothing, most of the time."""
     await someone.send(case.stanza.replace("{to}", here.address))
-    heard = b"".join(
-        stanza for stanza in await here.answers(someone) if here.address.encode() in stanza
-    )
+    its_own = re.compile(rb"<\w+ [^>]*from=.%s['\"]" % re.escape(here.address.encode()))
+    heard = b"".join(filter(its_own.match, await here.answers(someone)))
     if not here.is_undisturbed():
         return f"disturbed: {here.facts()}"
     if case.answer is NOTHING:
