@@ -75,20 +75,26 @@ class Layout:
     views: Path
 
 
+def real(path: Path) -> Path:
+    """Where it is, links followed as far as they lead anywhere. Path's own functions raise for
+    links that lead in a circle, names that are too long and folders that are closed."""
+    return Path(os.path.realpath(path))
+
+
 def find(path: Path, config_file: Path | None = None) -> Layout:
     """Find the parts of the application at `path` (a .py file or a folder).
 
     `config_file` replaces the configuration file that would be found. Raises ConfigError.
     """
-    path = path.resolve()
-    if path.suffix == ".py" and path.is_file():
+    path = real(path)
+    if path.suffix == ".py" and os.path.isfile(path):
         home = path.parent
         return Layout(path.stem, home, config_file or home / "emp.toml", path, home / "views")
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise ConfigError(
             f"there is no application at {path}", remedy="give a folder or a .py file"
         )
-    if (path / "config" / "emp.toml").is_file() or (path / "config" / "router.py").is_file():
+    if any(os.path.isfile(path / "config" / name) for name in ("emp.toml", "router.py")):
         chosen = config_file or path / "config" / "emp.toml"
         module_file = path / "config" / "router.py"
         return Layout(path.name, path, chosen, module_file, path / "app" / "views")
@@ -108,10 +114,13 @@ def load(path: Path, config_file: Path | None = None, read: Read | None = None) 
             remedy="write it, or name another with --config FILE",
         )
     config = configuration.load(layout.config_file)
-    module_file = layout.module_file or layout.directory / (
-        config.app_module or f"{layout.name}.py"
-    )
-    if not module_file.is_file():
+    written = layout.module_file or layout.directory / (config.app_module or f"{layout.name}.py")
+    module_file = Path(os.path.normpath(written))
+    if not module_file.is_relative_to(layout.directory):  # it has no name as a module there
+        raise config.error(
+            f"the application's file {module_file} is outside of its folder", "app", "module"
+        )
+    if not os.path.isfile(module_file):
         raise ConfigError(
             f"the application's file {module_file} does not exist",
             file=layout.config_file,

@@ -349,12 +349,14 @@ class _Reader:
         for key, advice in _FILES.items():
             if key in keys:
                 keys[key] = self.beside(keys[key])
-                if not _is_file(keys[key]):
-                    there = "is no file" if _exists(keys[key]) else "does not exist"
+                if not os.path.isfile(keys[key]):
+                    there = "is no file" if os.path.exists(keys[key]) else "does not exist"
                     self.say(f"{key} {str(keys[key])!r} {there}", *path, key, remedy=advice)
         if "token_file" in keys:
-            keys["token_file"] = self.beside(keys["token_file"])
-            if keys["token_file"].is_dir():
+            # Not where a link leads: emp.tokens looks at the file itself.
+            tokens = self.file.parent / os.path.expanduser(keys["token_file"])
+            keys["token_file"] = Path(os.path.realpath(tokens.parent)) / tokens.name
+            if os.path.isdir(keys["token_file"]):
                 self.say(
                     f"token_file {str(keys['token_file'])!r} is a folder",
                     *path,
@@ -416,11 +418,8 @@ class _Reader:
         return text
 
     def beside(self, name: str) -> Path:
-        try:
-            path = Path(name).expanduser()
-        except RuntimeError:  # ~somebody who is not there
-            path = Path(name)
-        return (self.file.parent / path).resolve()
+        # Not Path's own functions: they raise for ~nobody and for links that lead in a circle.
+        return Path(os.path.realpath(self.file.parent / os.path.expanduser(name)))
 
     # -- mistakes ---------------------------------------------------------------------------------
 
@@ -475,20 +474,6 @@ def _line(lines: Mapping[tuple[str, ...], int], path: tuple[str, ...]) -> int | 
     while path and path not in lines:
         path = path[:-1]
     return lines.get(path)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # in a folder that is closed to us
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _sources(word: str) -> tuple[str, ...]:

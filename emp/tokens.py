@@ -137,7 +137,7 @@ def _token(record: object) -> Token | None:
 def _absolute(file: Path) -> Path:
     """The file itself, even where that is a link: its target may be anything."""
     file = file.expanduser()
-    return file.parent.resolve() / file.name
+    return Path(os.path.realpath(file.parent)) / file.name
 
 
 def _first_look(file: Path) -> Mapping[str, Any]:

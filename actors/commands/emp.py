@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -86,7 +87,7 @@ def start(
       emp start apps/hack --config apps/hack/component.toml
       emp start apps/hack --system multiproc
     """
-    if config is not None and not config.is_file():
+    if config is not None and not os.path.isfile(config):
         raise ConfigError(f"there is no configuration file {config}")
     take_process()
     runner = asyncio.Runner(loop_factory=_loop_factory(path, config, system, loop))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from emp import app
 from emp.config import Config, load
 from emp.errors import ConfigError
 
@@ -334,3 +335,47 @@ def test_mistakes(tmp_path: Path, name: str) -> None:
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such configuration file"):
         load(tmp_path / "nope.toml")
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/x", LONG, f"{LONG}/x", "~nobody-at-all/x"])
+@pytest.mark.parametrize("key", ["ca_file", "certificate", "key", "password_file"])
+def test_files_that_cannot_be(tmp_path: Path, key: str, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    file = tmp_path / "emp.toml"
+    client = CLIENT.replace("password", "#") if key == "password_file" else CLIENT
+    file.write_text(f'{client}{key} = "{name}"\n')
+    with pytest.raises(ConfigError, match=key):
+        load(file)
+
+
+@pytest.mark.parametrize("name", ["loop", "loop/x", LONG, f"{LONG}/x"])
+def test_applications_that_cannot_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="there is no application"):
+        app.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["../x.py", "/etc/hostname", "loop", LONG, ".", "..", "emp.toml"])
+def test_modules_that_cannot_be(tmp_path: Path, name: str) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (tmp_path / "x.py").touch()
+    (home / "loop").symlink_to("loop")
+    (home / "emp.toml").write_text(f'{COMPONENT}[app]\nmodule = "{name}"\n')
+    with pytest.raises(ConfigError, match=r"outside|does not exist|as Python"):
+        app.load(home)
+
+
+def test_a_token_file_is_where_it_is_written(tmp_path: Path) -> None:
+    """Where a link leads is not looked at: that is the file's own business (emp.tokens)."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "here").symlink_to("there")
+    (tmp_path / "there" / "link").symlink_to("precious")
+    (tmp_path / "loop").symlink_to("loop")
+    file = tmp_path / "emp.toml"
+    for name, where in (("here/link", "there/link"), ("loop", "loop"), (LONG, LONG)):
+        file.write_text(f'{CLIENT}token_file = "{name}"\n')
+        assert load(file).connections[0].token_file == tmp_path.resolve() / where
