@@ -289,7 +289,8 @@ class ConnectionActor(BaseActor):
                 text = "%s: skipped a %s of %d bytes from %.200r: %s"
                 known = (stanza.kind, skipped.size, stanza.from_text)
                 logger.warning(text, self.name, *known, error.text)
-            self.gate.refuse(stanza, error)
+            if skipped.known:
+                self.gate.refuse(stanza, error)
             self._strike((number,))
         self._pause_or_resume()
 

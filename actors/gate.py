@@ -88,7 +88,7 @@ class Gate:
         try:
             if isinstance(stanza, Iq) and stanza.type in ("result", "error"):
                 answer = Iq("error", error, id=stanza.id)
-                answer.from_text = stanza.from_text
+                answer.from_text, answer.to_text = stanza.from_text, stanza.to_text
                 self._answered(answer)
             elif not _fault(stanza.from_text) and self._is_ours(stanza.to_text):
                 self._write(refusal(stanza, error))

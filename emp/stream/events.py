@@ -71,7 +71,8 @@ class StanzaSkipped:
 
     It counts as received (XEP-0198), and stands where it came. stanza: its kind, type, id and
     addresses, as far as they could be read; to be answered, not routed. limit: what it broke, as in
-    RemoteProtocolError; size: its bytes.
+    RemoteProtocolError; size: its bytes. known: whether that is its whole envelope; if not, its
+    start tag was too large to be kept, and nobody knows what to answer to whom.
     """
 
     tag: ClassVar = ""  # among elements it is one that nobody knows
@@ -79,6 +80,7 @@ class StanzaSkipped:
     stanza: Stanza
     limit: str
     size: int
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)

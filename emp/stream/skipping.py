@@ -13,10 +13,14 @@ from emp.view import CLASSES, built
 from emp.wire import NOTHING, Contents
 
 _TAG_NAME: Final = re.compile(rb"<(?:([^\s:/>]*):)?(message|presence|iq)(?=[\s/>])")
-_ATTRIBUTE: Final = re.compile(rb"\s([^\s=<>/'\"]+)\s*=\s*(?:\"([^<\"]*)\"|'([^<']*)')")
+_WORD: Final = re.compile(rb"<[^\s/>]*")
+_ATTRIBUTE: Final = re.compile(rb"\s++([^\s=<>/'\"]+)\s*=\s*(?:\"([^<\"]*)\"|'([^<']*)')")
+_END: Final = re.compile(rb"\s*/?>\Z")
 _REFERENCE: Final = re.compile("&(?:#x([0-9A-Fa-f]+)|#([0-9]+)|(amp|lt|gt|quot|apos));")
 _NAMED: Final = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _LINE: Final = re.compile("[\t\r\n]")
+
+_ENVELOPE: Final = {b"type", b"id", b"from", b"to"}
 
 NO_STANZA: Final = "what is no stanza breaks a limit"
 
@@ -55,9 +59,11 @@ class Skipper:
 
     def skipped(self) -> StanzaSkipped:
         """What it was; only when it has ended without fault."""
-        stanza = self.stanza
+        stanza, tag = self.stanza, self._scanner.tag
         assert stanza is not None
-        return StanzaSkipped(stanza, self._violation.limit or "", self._scanner.size)
+        attributes, whole = _attributes_of(tag)
+        known = whole or attributes.keys() >= _ENVELOPE
+        return StanzaSkipped(stanza, self._violation.limit or "", self._scanner.size, known)
 
     @property
     def stanza(self) -> Stanza | None:
@@ -76,10 +82,7 @@ def stanza_of(
     name = _TAG_NAME.match(tag)
     if name is None:
         return None
-    attributes: dict[bytes, str] = {}
-    for attribute in _ATTRIBUTE.finditer(tag, name.end()):
-        value = attribute[2] if attribute[2] is not None else attribute[3]
-        attributes.setdefault(attribute[1], _unescaped(value.decode()))
+    attributes, _ = _attributes_of(tag)
     prefix = name[1]
     declared = attributes.get(b"xmlns" if prefix is None else b"xmlns:" + prefix)
     if declared is None:
@@ -105,6 +108,21 @@ def stanza_of(
     except LocalProtocolError:  # a character that is none
         return None
     return stanza
+
+
+def _attributes_of(tag: bytes) -> tuple[dict[bytes, str], bool]:
+    """Those of a start tag, or of the first part of it, and whether these are all.
+
+    One by one from its name on: the last value may be cut, and what is inside of it is no attribute
+    whatever it looks like.
+    """
+    attributes: dict[bytes, str] = {}
+    at = _WORD.match(tag).end()  # type: ignore[union-attr]  # matches all
+    while attribute := _ATTRIBUTE.match(tag, at):
+        value = attribute[2] if attribute[2] is not None else attribute[3]
+        attributes.setdefault(attribute[1], _unescaped(value.decode()))
+        at = attribute.end()
+    return attributes, _END.match(tag, at) is not None
 
 
 def _unescaped(value: str) -> str:

@@ -79,6 +79,23 @@ async def test_an_answer_that_is_skipped_is_told_at_once(attacks: Attacks, tmp_p
     await play(attacks, tmp_path, script, CLIENT + "roster = true\n")
 
 
+async def test_an_answer_to_a_component_that_is_skipped(attacks: Attacks, tmp_path: Path) -> None:
+    """It is for the contact that has asked."""
+
+    async def script(dialogue: Dialogue) -> None:
+        await dialogue.component()
+        dialogue.send(message("ask juliet@im.test", to="x@bot.im.test"))
+        request = await dialogue.expect(rb"<iq [^>]*>\s*<query [^>]*urn:example:secret")
+        assert b'from="x@bot.im.test"' in request[0]
+        id = re.search(rb" id=['\"]([^'\"]*)", request[0])
+        assert id is not None
+        answer = b"<iq type='result' id='%s' from='juliet@im.test' to='x@bot.im.test'>" % id[1]
+        dialogue.send(answer + DEEP + b"</iq>")
+        await dialogue.expect(rb"<message [^>]*type=\"error\"")  # long before 60 seconds
+
+    await play(attacks, tmp_path, script, COMPONENT)
+
+
 async def test_a_stranger_cannot_answer_by_it(attacks: Attacks, tmp_path: Path) -> None:
     async def script(dialogue: Dialogue) -> None:
         await dialogue.session()

@@ -256,6 +256,28 @@ def test_an_endless_start_tag_is_read_as_far_as_it_is_kept() -> None:
     assert told[1:] == [b"<iq/>"]
 
 
+@pytest.mark.parametrize("step", [999, 10_000_000])
+def test_a_value_that_is_cut_forges_nothing(step: int) -> None:
+    """What stands in it looks like attributes; the true ones stand behind it."""
+    forged = b" from='victim@b' to='d@e' type='chat' id='1' "
+    tag = b'<message x="' + forged + b"y" * 20_000 + b"\" from='mallory@b' type='groupchat'>"
+    (event,) = all_skipped(pieces(tag + DEEP + b"</message>", step))
+    assert event.stanza.to_bytes() == b"<message/>"
+    assert not event.known
+    cut = tag[8 : tag.rindex(b'" from')] + b'">'
+    (event,) = all_skipped(pieces(HEAD + cut + DEEP + b"</message>", step))
+    assert event.stanza.to_bytes() == SKIPPED
+    assert event.known
+    (event,) = all_skipped(pieces(stanza(DEEP), step))
+    assert event.known
+
+
+def all_skipped(data: Iterable[bytes]) -> list[StanzaSkipped]:
+    stream = ready_component()
+    events = [event for piece in data for event in stream.receive_data(piece)]
+    return [event for event in events if isinstance(event, StanzaSkipped)]
+
+
 def test_nobody_in_a_room_gets_an_error() -> None:
     """A room throws out who sends errors (XEP-0045 §9.3.1)."""
     mark = b"<x xmlns='http://jabber.org/protocol/muc#user'/>"
