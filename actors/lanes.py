@@ -16,8 +16,9 @@ from actors.flow import BATCH, BATCH_BYTES, Inflow, Outflow
 from actors.ledger import HELD_STANZAS
 from actors.messages import AskIq, Ref
 from emp.binding import Call
-from emp.errors import LocalProtocolError
+from emp.errors import JIDError, LocalProtocolError
 from emp.events import SendFailed
+from emp.jid import JID
 from emp.stanza import Stanza
 from emp.view import with_from
 
@@ -123,9 +124,13 @@ class Lane:
     def writable(self, stanzas: Sequence[Stanza], sender: str | None) -> Sequence[Stanza]:
         """The stanzas as they can go there: those of a component that do not say from whom they are
         are from `sender`. Raises LocalProtocolError as writable(), and where nobody is addressed:
-        of a client that is the account, but a component has none, and servers end its stream."""
+        of a client that is the account, but a component has none, and servers end its stream; or
+        in somebody else's name."""
         if self.domain is not None:
             for stanza in stanzas:
+                own = stanza.from_text
+                if own is not None and own != sender:
+                    self.check_name(own)
                 if stanza.to_text is None:
                     raise LocalProtocolError(
                         f"a {stanza.kind} without `to`: what a component sends must say to whom"
@@ -137,6 +142,18 @@ class Lane:
                     for stanza in stanzas
                 ]
         return writable(stanzas)
+
+    def check_name(self, name: str | None) -> None:
+        """Raises LocalProtocolError if what goes there cannot be from that address."""
+        try:
+            if name is None or JID.received(name).domain == self.domain:
+                return
+        except JIDError:
+            pass
+        whose = "a client speaks in its own name only"
+        if self.domain is not None:
+            whose = f"{self.connection.name} speaks in the names of {self.domain} only"
+        raise LocalProtocolError(f"from_={name!r:.200}: {whose}")
 
     def put(self, number: int, replies: Sequence[Stanza]) -> None:
         """`replies` are what handles the stanza `number`. Many become many entries: a batch has a

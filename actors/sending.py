@@ -250,11 +250,7 @@ class Sender(BaseActor):
     async def ask_iq(self, iq: Iq, timeout: float, name: str | None = None) -> Iq:
         lane = self._current_lane(name)
         connection = lane.connection
-        if iq.from_ is not None and (lane.domain is None or iq.from_.domain != lane.domain):
-            whose = "a client asks in its own name only"
-            if lane.domain is not None:
-                whose = f"{connection.name} asks in the names of {lane.domain} only"
-            raise LocalProtocolError(f"from_={iq.from_text!r:.200}: {whose}")
+        lane.check_name(iq.from_text)
         (iq,) = lane.writable((iq,), self._contact(lane) or lane.domain)  # type: ignore[assignment]
         self._tokens += 1
         token = self._tokens

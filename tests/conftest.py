@@ -14,9 +14,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tools.servers import Server
+
+# Its default of 200 ms for an example fails on a busy machine.
+settings.register_profile("emp", deadline=None)
+settings.load_profile("emp")
 
 SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server", "load_server"}
 

@@ -168,6 +168,23 @@ class Speaking(Component):
         except LocalProtocolError as error:
             return str(error)
 
+    def foreign(self, sender):
+        for name in ("ann@elsewhere.test", "main.localhost.test", "@main.localhost"):
+            for make in (Message, Presence):
+                try:
+                    stanza = make(sender)
+                    stanza.from_text = name
+                    self.send(stanza)
+                except LocalProtocolError:
+                    continue
+                return name
+        return "not sent"
+
+    def foreign_result(self):
+        result = self.stanza.result()
+        result.from_ = "ann@elsewhere.test"
+        return result
+
     def cached(self):
         return CACHED
 
@@ -191,10 +208,10 @@ class Speaking(Component):
         await self.iq_get(sender, PING)
 
 routes = Routes(namespaces={"e": "urn:example"})
-for name in ("nobody", "nobody_returned", "nobody_yielded", "asks", "stranger", "cached", "text",
-             "element", "made", "sends", "relay", "caught", "fails"):
+for name in ("nobody", "nobody_returned", "nobody_yielded", "asks", "stranger", "foreign", "cached",
+             "text", "element", "made", "sends", "relay", "caught", "fails"):
     routes.message(body=name).to(Speaking, name)
-for name in ("result", "made_result", "relay", "caught", "fails", "answered"):
+for name in ("result", "made_result", "foreign_result", "relay", "caught", "fails", "answered"):
     routes.iq_get(f"e:{name}").to(Speaking, name)
 routes.message(body="ask bar").to(Speaking.asks_bar)
 routes.message(type="groupchat").to(Speaking.relay)
@@ -245,7 +262,11 @@ async def test_a_contact_speaks_and_asks_in_its_own_name(tmp_path: Path) -> None
         done = await bar.ask(asked.result())
         assert (body(done), done.from_text) == ("done", ANN)
         told = body(await bar.ask(Message(ANN, "stranger")))
-        assert told == "from_='ann@elsewhere.test': main asks in the names of main.localhost only"
+        assert told == "from_='ann@elsewhere.test': main speaks in the names of main.localhost only"
+        assert body(await bar.ask(Message(ANN, "foreign"))) == "not sent"
+        error = (await bar.ask(get("foreign_result", ANN))).failure
+        assert error is not None  # a request is answered all the same
+        assert error.condition == "internal-server-error"
         # What is sent twice is in the name of who sends it.
         for name in ("ann@main.localhost", "bob@main.localhost"):
             assert (await bar.ask(Message(name, "cached"))).from_text == name
@@ -287,13 +308,13 @@ async def test_a_client_leaves_its_name_to_its_server(tmp_path: Path) -> None:
                 if to == here.service or name != "fails":
                     heard = await bar.ask(Message(to, name, type="chat"))
                     assert heard.from_text == here.service
-        for name in ("result", "made_result", "fails", "nobody_handles_this"):
+        for name in ("result", "made_result", "foreign_result", "fails", "nobody_handles_this"):
             heard = await bar.ask(get(name, here.service))
             assert heard.from_text == here.service
         bad = get("result", here.service)
         bad.type = "SET"
         await bar.ask(bad)
-        assert len(written) == 14
+        assert len(written) == 15
         assert not [each for each in written if b" from=" in each]
 
 
