@@ -23,6 +23,11 @@ SILENT = 3
 missed wherever an action computes."""
 
 
+WOULD_WORK = ("R", "D")
+"""States of a process, as the kernel has them, that waits for a CPU or for a disk: memory that was
+swapped out, too."""
+
+
 @dataclass(slots=True)
 class Child:
     """What the supervisor knows of one actor, through all its incarnations."""
@@ -45,6 +50,8 @@ class Child:
     heard: float = 0.0
     pinged: bool = False
     missed: int = 0  # beats since then without an answer
+    worked: float = 0.0  # CPU seconds of its process at the first of them
+    patience: float = 0.0  # seconds that it may be silent beyond the limit, for what it was told
     fate: str = ""  # why it was killed, if it was
     news: ConnectionEvent | None = None  # the last of a connection
     waiters: list[Callable[[Done | Refused], None]] = field(default_factory=list)
@@ -59,6 +66,19 @@ class Child:
     def gone(self) -> bool:
         """Whether its process has ended. False where that is not known."""
         return self.pid != 0 and (self.birth is None or rundir.born(self.pid) != self.birth)
+
+    def miss(self) -> int:
+        """Count a beat without an answer; returns how many there were."""
+        if not self.missed:
+            self.worked = _at_work(self.pid)[1]
+        self.missed += 1
+        return self.missed
+
+    def starved(self, seconds: float) -> bool:
+        """Whether its process would work, and has not had so many seconds of CPU since the first
+        beat that it missed: it is the machine that is slow."""
+        state, worked = _at_work(self.pid)
+        return state in WOULD_WORK and worked - self.worked < seconds
 
     @property
     def silent(self) -> bool:
@@ -94,3 +114,11 @@ class Child:
             restarts=self.restarts,
             detail=f"no answer for {silence:.0f} s" if silent else self.detail,
         )
+
+
+def _at_work(pid: int) -> tuple[str, float]:
+    """The state of a process, and the CPU seconds that it has had."""
+    fields = rundir.stat_of(pid)
+    if fields is None:
+        return "", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

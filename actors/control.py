@@ -42,8 +42,12 @@ floods."""
 ASK_TIMEOUT = 10.0
 """Seconds an actor has to answer before the operator is told that it doesn't."""
 
-STOP_TIMEOUT = 20.0
-"""Seconds for an actor to stop: it may finish what it has in hand, and is ended by force then."""
+TIMEOUTS = {"stop-actor": 20.0, "reload": 60.0}
+"""The same for commands that take longer: who stops may finish what it has in hand, and is ended by
+force then; thousands of routes may have to be read."""
+
+TRANSIT = 5.0
+"""Seconds more that `emp-admin` waits for the application to say so."""
 
 BUSY_TIMEOUT = 4.0
 """Seconds in which the application must say that it listens, which takes it no time."""
@@ -174,7 +178,7 @@ class ControlServer:
 
 
 def _timeout(command: str) -> float:
-    return STOP_TIMEOUT if command == "stop-actor" else ASK_TIMEOUT
+    return TIMEOUTS.get(command, ASK_TIMEOUT)
 
 
 def _render(answer: object) -> dict[str, Any]:
@@ -199,15 +203,15 @@ class NonsenseError(EmpError):
     """What answers at the control socket is no application of this version of EMP."""
 
 
-def request(
-    path: Path, command: dict[str, Any], timeout: float = ASK_TIMEOUT + 5
-) -> dict[str, Any]:
+def request(path: Path, command: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
     """Send one command to the application whose control socket is at `path`; return its answer.
 
     Blocking. Raises OSError when nobody answers there, BusyError when its process has no time to
-    listen, TimeoutError when there is no answer after `timeout` seconds, NonsenseError when there
-    is one that is none.
+    listen, TimeoutError when there is no answer after `timeout` seconds (None: when it should have
+    said so itself), NonsenseError when there is one that is none.
     """
+    if timeout is None:
+        timeout = _timeout(command["command"]) + TRANSIT
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(BUSY_TIMEOUT)
         try:

@@ -64,6 +64,10 @@ HANG_LIMIT = 10.0
 otherwise. Its loop has stood still all that time, and so has all that waits for it: what takes so
 long belongs into a thread (`blocking`), which holds up no loop."""
 
+STARVED = 6
+"""Times that limit for who has no chance to answer: its process would work, and has not had half of
+the limit in CPU time since it fell silent. On a machine that has too much to do, that is slow."""
+
 BEATS = 5
 """Questions within that limit, at least: one that is late is no reason to kill."""
 
@@ -137,7 +141,7 @@ class Family(BaseActor):
         plan, spec = self.plan, child.spec
         router = self.children["router"].ref if child.kind != "router" else None
         child.born = time.monotonic()
-        child.missed, child.fate = 0, ""
+        child.missed, child.patience, child.fate = 0, 0.0, ""
         child.enter("starting")
         message: StartRouter | StartComponent | StartConnection
         if isinstance(spec, ComponentSpec):
@@ -317,13 +321,18 @@ class Family(BaseActor):
                 child.pinged = True
                 self.send(child.ref.address, Ping())
                 continue
-            child.missed += 1
-            silence = child.missed * self._pause
+            silence = child.miss() * self._pause
             # In one process, who is silent is not alone: actors.watchdog sees to that.
-            if self._limit and silence >= self._limit and not (child.fate or self.embedded):
+            if self._limit and not (child.fate or self.embedded) and self._hangs(child, silence):
                 self._kill(child, f"no answer for {silence:g} s")
         if not self.exiting:
             self.driver.loop.call_later(self._pause, self._beat)
+
+    def _hangs(self, child: Child, silence: float) -> bool:
+        limit = self._limit
+        if silence < limit + child.patience:
+            return False
+        return silence >= STARVED * limit + child.patience or not child.starved(limit / 2)
 
     def on_Pong(self, message: Pong, sender: ActorAddress) -> None:
         child = self.children.get(message.name)

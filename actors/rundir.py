@@ -160,9 +160,14 @@ def _read(entries: list[Path]) -> Iterator[Run]:
 
 def born(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot, or None when there is no such process."""
+    fields = stat_of(pid)
+    return None if fields is None or fields[0] == "Z" else int(fields[19])
+
+
+def stat_of(pid: int) -> list[str] | None:
+    """What the kernel says of a process, from its state on (proc(5), /proc/PID/stat)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else int(fields[19])
+    return stat.rpartition(")")[2].split()

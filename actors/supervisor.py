@@ -46,11 +46,12 @@ CLOSE_GRACE = 5.0
 """Seconds in which who is stopped alone finishes what it has in hand."""
 
 STOP_LIMIT = CLOSE_GRACE + SHUTDOWN + ARRIVAL + EXIT_GRACE
-"""Seconds after which who was told to stop is ended by force. `control.STOP_TIMEOUT` is longer."""
+"""Seconds after which who was told to stop is ended by force. `control.TIMEOUTS` has more."""
 
-RELOAD_SECONDS = 8.0
+RELOAD_SECONDS = 50.0
 """Seconds in which routes must have been read and new components started: ten thousand routes take
-three, and an operator is waiting."""
+ten on a machine that has nothing else to do. So long the router is not taken to hang.
+`control.TIMEOUTS` has more."""
 
 
 class SupervisorActor(Family):
@@ -195,12 +196,14 @@ class SupervisorActor(Family):
             self.send(sender, Refused("the routes are being reloaded already", "try again"))
         else:
             self.reload = Reload(sender)
+            router.patience = RELOAD_SECONDS
             self.send(router.ref.address, message)
             late = Refused(f"the routes could not be reloaded within {RELOAD_SECONDS:g} s")
             self.driver.loop.call_later(RELOAD_SECONDS, self._give_up, self.reload, late)
 
     def on_RoutesRead(self, message: RoutesRead, sender: ActorAddress) -> None:
         """The router has found no mistake in them: start the components that are new."""
+        self._has_read()
         reload = self.reload
         if reload is None:
             self.send(sender, UseRoutes(None))
@@ -213,6 +216,11 @@ class SupervisorActor(Family):
                 heard = partial(self._heard, reload)
                 self._add(spec.name, "component", spec).waiters.append(heard)
             self._use_routes(reload)
+
+    def _has_read(self) -> None:
+        """A sign of life, before what it was asked meanwhile is answered."""
+        router = self.children["router"]
+        router.missed, router.patience = 0, 0.0
 
     def _heard(self, reload: Reload, answer: Done | Refused) -> None:
         """A component has started, or will not."""
@@ -237,6 +245,7 @@ class SupervisorActor(Family):
 
     def on_Refused(self, message: Refused, sender: ActorAddress) -> None:
         """The router has found mistakes in the routes."""
+        self._has_read()
         if self.reload is not None:
             self._give_up(self.reload, message)
 

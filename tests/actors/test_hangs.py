@@ -12,8 +12,19 @@ from pathlib import Path
 
 import pytest
 
+from actors import rundir
+from actors.child import Child
 from actors.ledger import HELD_STANZAS
-from actors.messages import ActorRow, ComponentSpec, Done, ListActors, SpawnComponent, StopActor
+from actors.messages import (
+    ActorRow,
+    ComponentSpec,
+    Done,
+    ListActors,
+    ReloadRoutes,
+    RoutesReloaded,
+    SpawnComponent,
+    StopActor,
+)
 from emp.errors import InternalServerError
 from emp.stanza import Iq, Message, Stanza
 from emp.xml import E
@@ -125,6 +136,48 @@ async def test_slow_actions_are_no_hang(tmp_path: Path) -> None:
         for number in range(12):
             assert body(await bar.hear()) == f"slow, slow {number}"
         assert (await rows(here))["Bad"].restarts == 0
+
+
+async def test_a_router_that_reads_many_routes_does_not_hang(tmp_path: Path) -> None:
+    async with hanging(tmp_path, 1) as here, here.user() as bar:
+        pid = (await rows(here))["router"].pid
+        file = next(tmp_path.glob("app*.py"))
+        file.write_text(f"import time\ntime.sleep(3)\n{file.read_text()}")  # beyond the limit
+        assert isinstance(await here.ask(ReloadRoutes()), RoutesReloaded)
+        assert body(await bar.ask(message("hello"))) == "you said hello"
+        assert (await rows(here))["router"].pid == pid
+        os.kill(pid, signal.SIGSTOP)  # the patience is over
+        await here.until("hung", "router")
+
+
+@pytest.mark.parametrize(
+    ("state", "worked", "starved"),
+    [
+        ("R", 0.9, True),
+        ("R", 1.1, False),
+        ("D", 0.0, True),
+        ("S", 0.0, False),
+        ("T", 0.0, False),
+        ("Z", 0.0, False),
+    ],
+)
+def test_who_had_no_time_from_the_machine_is_slow(
+    monkeypatch: pytest.MonkeyPatch, state: str, worked: float, starved: bool
+) -> None:
+    child = Child("Bad", "component", None, pid=4711)
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def told(state: str, seconds: float) -> None:
+        fields = [state, *["0"] * 10, str(int(seconds * ticks)), "0"]
+        monkeypatch.setattr(rundir, "stat_of", lambda pid: fields if pid == 4711 else None)
+
+    told("R", 7.0)
+    assert child.miss() == 1
+    told(state, 7.0 + worked)
+    assert child.miss() == 2
+    assert child.starved(1.0) is starved
+    child.pid = 4712  # gone
+    assert not child.starved(1.0)
 
 
 async def test_a_pause_that_lasts_is_told_with_who_holds_it_up(
