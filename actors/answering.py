@@ -270,13 +270,19 @@ class Answerer(Sender):
 
     def _skip(self, lane: Lane, item: Item, source: Source | None) -> None:
         """The router shall give it to somebody else, or to another action of ours."""
-        connection, number, _, call, _ = item
+        number, call = item[1], item[3]
         # A new router may have given it again since.
         giver, _, call = lane.running.get(number, (source, 0, call))
         lane.seen.discard(number)
-        if giver is not None and giver is self.source:
-            giver.skipped.append((connection, number, call))
-        # The others are gone: their successor is given it again, and so are we.
+        if lane.gone:
+            return
+        router = giver.ref.incarnation if giver is not None else 0
+        lane.skip(number, call, self.ref, router)
+        self._hold(item)
+
+    def _hold(self, item: Item) -> None:
+        """What comes behind it, of the same key, waits until it is handled wherever it goes."""
+        raise NotImplementedError
 
 
 def name_of(item: Item) -> tuple[int, int]:

@@ -35,6 +35,7 @@ from actors.messages import (
     HoldersGiven,
     IntroduceRouter,
     IqAnswered,
+    PassStanzas,
     ReconnectConnection,
     Ref,
     RefuseStanzas,
@@ -43,6 +44,8 @@ from actors.messages import (
     RosterGiven,
     RouteStanzas,
     SendStanzas,
+    SkipStanzas,
+    StanzasHandled,
     StartConnection,
 )
 from actors.outbox import TRIES, Outbox, Outgoing, runs
@@ -96,6 +99,8 @@ class ConnectionActor(BaseActor):
         self.outflow: Outflow[tuple[int, Stanza]] = Outflow()
         self.inflows: dict[int, tuple[Ref, Inflow]] = {}
         self.owed: list[tuple[Ref, int]] = []
+        # number → components that must hear when that stanza is handled, by incarnation
+        self.awaited: dict[int, dict[int, Ref]] = {}
         self.counts: Counter[str] = Counter()
         self._told_skipped = Seldom()
         self.paused = False
@@ -450,11 +455,38 @@ class ConnectionActor(BaseActor):
 
     def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
         self.inflows.pop(message.incarnation, None)
+        for waiters in self.awaited.values():
+            waiters.pop(message.incarnation, None)
+
+    def on_SkipStanzas(self, message: SkipStanzas, sender: Any) -> None:
+        """It comes to us first: what its component has answered before is written already."""
+        if message.incarnation != self.incarnation:
+            return
+        waiter, router, held = message.sender, self.router, self.ledger.held
+        for number, _ in message.items:
+            self.awaited.setdefault(number, {})[waiter.incarnation] = waiter
+        items = tuple([(no, held[no], call) for no, call in message.items if no in held])
+        if items and message.router == router.incarnation:  # else a new one is given them again
+            passing = PassStanzas(self.ref, waiter.incarnation, router.incarnation, items)
+            self.send(router.address, passing)
+        self._tell_handled()
+
+    def _tell_handled(self) -> None:
+        """To the components that wait for it."""
+        told: dict[int, tuple[Ref, list[int]]] = {}
+        for number in sorted(self.awaited.keys() - self.ledger.held.keys()):
+            for incarnation, waiter in self.awaited.pop(number).items():
+                told.setdefault(incarnation, (waiter, []))[1].append(number)
+        for incarnation, (waiter, numbers) in told.items():
+            message = StanzasHandled(self.incarnation, incarnation, tuple(numbers))
+            self.send(waiter.address, message)
 
     def _strike(self, numbers: Iterable[int]) -> list[Stanza]:
         struck = self.ledger.handled(numbers)
         if not self.ledger.held:
             self._drained.set()
+        if self.awaited:
+            self._tell_handled()
         self._acknowledge()
         if self.paused:
             self._pause_or_resume()

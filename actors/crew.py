@@ -9,7 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Any, Final, TypeAlias
 
 from actors.component import Component
@@ -21,6 +21,19 @@ from emp.stanza import Stanza
 
 Item: TypeAlias = tuple[Ref, int, Stanza, int, Mapping[str, Any]]
 """(connection, sequence number there, stanza, call, captures); see `RunActions`."""
+
+
+class Passed(tuple[Any, ...]):
+    """An item that an action has passed on by skip(). Others wait for it at the worker that had it:
+    so it goes before what waits here, and a full mailbox does not keep it out."""
+
+    __slots__ = ()
+
+
+def _passed(waiting: Iterable[Any]) -> int:
+    """How many of these stand in front."""
+    return sum(1 for _ in takewhile(lambda item: type(item) is Passed, waiting))
+
 
 KEYS_REMEMBERED: Final = 4096
 """Keys whose worker is remembered, because working it out takes 3 µs: more than are busy at a time,
@@ -48,10 +61,13 @@ class Worker:
         self, mailbox: int, weight: Callable[[Item], int] | None
     ) -> tuple[int, tuple[Item, ...]] | None:
         """The batch to give it now, as (number, items): never more than its mailbox has room
-        for."""
-        if self.load >= mailbox:
+        for, and what was passed on by itself."""
+        waiting = self.outflow.waiting
+        passed = waiting and type(waiting[0]) is Passed
+        room = _passed(waiting) if passed else mailbox - self.load
+        if room <= 0:
             return None
-        batch = self.outflow.next_batch(weight, mailbox - self.load)
+        batch = self.outflow.next_batch(weight, room)
         if batch is not None:
             self.given[batch[0]] = batch[1]
             self.load += len(batch[1])
@@ -113,6 +129,22 @@ class Crew:
                 pin[1] += 1
                 pin[0].outflow.waiting.append(item)
 
+    def pass_on(self, item: Item) -> None:
+        """Give an item that an action has passed on: in front, behind others of its kind."""
+        passed = Passed(item)
+        if not self.workers:
+            self.orphans.append(passed)
+            return
+        worker = self._worker(item[2])
+        if len(self.workers) > 1 and (pin := self.pinned.get(self.key(item[2]))) is not None:
+            pin[1] += 1
+        waiting = worker.outflow.waiting
+        waiting.insert(_passed(waiting), passed)
+
+    def _give_again(self, items: Iterable[Item]) -> None:
+        for item in items:
+            (self.pass_on if type(item) is Passed else self.give)(item)
+
     def objection(self, stanza: Stanza) -> StanzaError | None:
         """Why the stanza is not taken, if it is not: nobody works here any more, or the mailbox of
         its worker is full and its class would rather refuse than wait."""
@@ -141,15 +173,13 @@ class Crew:
         self.workers.append(worker)
         self._pin()
         orphans, self.orphans = self.orphans, deque()
-        for item in orphans:
-            self.give(item)
+        self._give_again(orphans)
 
     def lose(self, worker: Worker) -> list[Item]:
         """Take out a worker. What waited for it goes on; returns what it had been given."""
         self.workers.remove(worker)
         self._pin()
-        for item in worker.outflow.waiting:
-            self.give(item)
+        self._give_again(worker.outflow.waiting)
         return [item for items in worker.given.values() for item in items]
 
     def refuse(self, error: StanzaError | None) -> Iterable[Item]:

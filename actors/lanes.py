@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow import BATCH, BATCH_BYTES, Inflow, Outflow
 from actors.ledger import HELD_STANZAS
-from actors.messages import AskIq, Ref
+from actors.messages import AskIq, Ref, SkipStanzas
 from emp.binding import Call
 from emp.errors import JIDError, LocalProtocolError
 from emp.events import SendFailed
@@ -31,7 +31,7 @@ class Source:
 
     __slots__ = (
         "calls", "done", "finished", "handlings", "inflow", "lanes", "often", "over", "ref",
-        "remaining", "skipped",
+        "remaining",
     )  # fmt: skip
 
     def __init__(self, router: Ref, often: int = sys.maxsize) -> None:
@@ -46,7 +46,6 @@ class Source:
         self.lanes: dict[int, tuple[Lane, ...]] = {}  # the same batch → where its answers go
         self.over: list[tuple[int, tuple[tuple[Lane, int], ...]]] = []
         self.done: list[int] = []
-        self.skipped: list[tuple[Ref, int, int]] = []  # the router is to be told
 
     def credit(self) -> tuple[int, tuple[int, ...], int] | None:
         """What to report now: the batch up to which all were taken, those that are handled, and
@@ -113,7 +112,8 @@ class Lane:
         self.sent = self.acknowledged = 0  # entries of the outflow
         self.seen: set[int] = set()
         self.suspect = 0
-        self.asks: deque[tuple[int, AskIq]] = deque()  # entries that go before it, the request
+        # Requests, and what is passed on: entries that go before it, the message.
+        self.asks: deque[tuple[int, AskIq | SkipStanzas]] = deque()
         # Those who wait until less than so many entries wait to be sent.
         self.waiters: list[tuple[int, asyncio.Future[None]]] = []
         self.gone = False
@@ -170,6 +170,18 @@ class Lane:
     def ask(self, ask: AskIq) -> None:
         """The request goes after all that waits now, and before all that comes later."""
         self.asks.append((self.sent + len(self.outflow.waiting), ask))
+
+    def skip(self, number: int, call: int, sender: Ref, router: int) -> None:
+        """That stanza is passed on, after all that waits now: `SkipStanzas`."""
+        before = self.sent + len(self.outflow.waiting)
+        items: tuple[tuple[int, int], ...] = ((number, call),)
+        if self.asks and self.asks[-1][0] == before:  # those of a batch go together
+            last = self.asks[-1][1]
+            if isinstance(last, SkipStanzas) and last.router == router:
+                self.asks.pop()
+                items = (*last.items, *items)
+        incarnation = self.connection.incarnation
+        self.asks.append((before, SkipStanzas(sender, incarnation, router, items)))
 
     def withdraw(self, ask: AskIq) -> None:
         """Nobody waits for an answer any more."""

@@ -230,23 +230,48 @@ class RunActions:
 
     A call is the number of an `ActionCall`; `calls` says what each means, the first time that it is
     used. It means the same for as long as the router lives, whatever becomes of the routes.
+    `passed`: other actions have passed all of these on by skip().
     """
 
     router: Ref
     batch: int
     items: tuple[tuple[Ref, int, Stanza, int, Mapping[str, Any]], ...]
     calls: tuple[ActionCall, ...] = ()
+    passed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SkipStanzas:
-    """Component → router: the action of `call` said skip(), the next route that matches shall have
-    the stanza. `items` are (connection, sequence number, call). `incarnation` is the router's,
-    `sender` the component's. For the component, a skipped stanza is over."""
+    """Component → connection, behind what it has sent there: the action of `call` said skip(), the
+    next route that matches shall have the stanza. `items` are (sequence number, call); `router` is
+    the incarnation that knows these calls. The connection says `StanzasHandled` when they are
+    handled: what the component has of the same key must not be handled before."""
 
+    sender: Ref
+    incarnation: int
+    router: int
+    items: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassStanzas:
+    """Connection → router: `SkipStanzas`, with the stanzas; `items` are (sequence number, stanza,
+    call). `incarnation` is the router's, `sender` the component's."""
+
+    connection: Ref
     sender: int
     incarnation: int
-    items: tuple[tuple[Ref, int, int], ...]
+    items: tuple[tuple[int, Stanza, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StanzasHandled:
+    """Connection → component: the answer to `SkipStanzas`. `incarnation` is the component's,
+    `connection` the connection's."""
+
+    connection: int
+    incarnation: int
+    numbers: tuple[int, ...]
 
 
 @frequent

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from actors.base import BaseActor, logger
 from actors.calls import Calls
-from actors.crew import FULL, Crew, Item, Worker
+from actors.crew import FULL, Crew, Item, Passed, Worker
 from actors.flow import Inflow
 from actors.messages import (
     ActionCall,
@@ -25,6 +25,7 @@ from actors.messages import (
     DismissComponent,
     HoldersGiven,
     IntroduceComponent,
+    PassStanzas,
     Ref,
     Refused,
     RefuseStanzas,
@@ -32,7 +33,6 @@ from actors.messages import (
     RoutesRead,
     RouteStanzas,
     RunActions,
-    SkipStanzas,
     StartRouter,
     UseRoutes,
 )
@@ -198,7 +198,8 @@ class RouterActor(BaseActor):
             if news := {item[3] for item in items} - known:
                 known |= news
                 calls = self.calls.told(news)
-            self.send(worker.ref.address, RunActions(self.ref, number, items, calls))
+            passed = type(items[0]) is Passed
+            self.send(worker.ref.address, RunActions(self.ref, number, items, calls, passed))
 
     def on_BatchTaken(self, message: BatchTaken, sender: Any) -> None:
         found = self.workers.get(message.taker)
@@ -210,15 +211,17 @@ class RouterActor(BaseActor):
         crew.done(worker, message.done)
         self._feed(crew, worker)
 
-    def on_SkipStanzas(self, message: SkipStanzas, sender: Any) -> None:
-        found = self.workers.get(message.sender)
-        if found is None or message.incarnation != self.incarnation:
-            return  # they were refused when the worker was lost, or a new router has them
-        skipped = {(connection.incarnation, number) for connection, number, _ in message.items}
-        crew, worker = found
+    def on_PassStanzas(self, message: PassStanzas, sender: Any) -> None:
+        if message.incarnation != self.incarnation:
+            return  # a new router has them
+        connection = message.connection
+        if (found := self.workers.get(message.sender)) is not None:
+            crew, worker = found
+            crew.take_back(worker, {(connection.incarnation, item[0]) for item in message.items})
         touched: dict[int, Crew] = {}
-        for item in crew.take_back(worker, skipped):
-            if (next_crew := self._pass_on(item)) is not None:
+        for number, stanza, call in message.items:
+            next_crew = self._pass_on((connection, number, stanza, call, {}))
+            if next_crew is not None:
                 touched[id(next_crew)] = next_crew
         for each in touched.values():
             self._flush(each)
@@ -239,7 +242,7 @@ class RouterActor(BaseActor):
         if crew.selective and (error := crew.objection(stanza)) is not None:
             self._turn_away(connection, [number], crew, error)
             return None
-        crew.give((connection, number, stanza, call, captures))
+        crew.pass_on((connection, number, stanza, call, captures))
         return crew
 
     # ── what nobody handles ─────────────────────────────────────────────────────────────────────

@@ -7,11 +7,12 @@ A plain action is over when it returns, and costs a call. What goes on after tha
 from __future__ import annotations
 
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from copy import copy
+from itertools import takewhile
 from time import monotonic
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from actors.answering import Item, Outcome, Work, name_of, refused
 from actors.base import logger
@@ -19,7 +20,7 @@ from actors.going import BUSY, Continuer
 from actors.handling import AT_ONCE, MADE_HERE, THREAD, Handling, goes_on
 from actors.keys import Key
 from actors.lanes import Lane, Source
-from actors.messages import Ref, RunActions
+from actors.messages import ActorLost, Ref, RunActions, StanzasHandled
 from actors.sending import present
 from emp.answer import answers
 from emp.errors import EmpError, ServiceUnavailable
@@ -38,14 +39,35 @@ STOPPING: Final = ServiceUnavailable("the service is stopping", type="wait")
 Items: TypeAlias = tuple[Item, ...]
 
 
+class Waiting(NamedTuple):
+    """A stanza that waits for its turn. first: another action has passed it on, so that it goes
+    before those that have not had theirs."""
+
+    lane: Lane
+    source: Source
+    batch: int
+    item: Item
+    since: float
+    first: bool
+
+
 class Runner(Continuer):
-    """Runs the actions of one component object."""
+    """Runs the actions of one component object.
+
+    A key is *busy* while one of its actions goes on (`working`), or while a stanza of it that an
+    action has passed on by skip() is not handled yet (`holds`); what comes meanwhile waits in
+    `busy`. A stanza that was passed on to us waits for actions only: two components that pass on
+    to each other would wait for ever.
+    """
 
     key: Key
 
     def __init__(self) -> None:
         super().__init__()
-        self.busy: dict[str, deque[tuple[Lane, Source, int, Item, float]]] = {}
+        self.busy: dict[str, deque[Waiting]] = {}
+        self.working: set[str] = set()
+        self.held: dict[tuple[int, int], str] = {}  # what was passed on → its key
+        self.holds: Counter[str] = Counter()  # the same by key
         self.reported = 1  # stanzas that leave the mailbox before the router is told at once
         self.share = sys.maxsize  # stanzas of one key that may wait for its turn
         self.stopping = False  # what comes from now on is refused
@@ -103,12 +125,8 @@ class Runner(Continuer):
                     lane.running[number] = source, batch, item[3]
                     waiting += 1
             elif busy and (key := self.key(item[2])) in busy:
-                if len(busy[key]) >= self.share:
-                    self._conclude(lane, item, refused(item, BUSY))
-                    continue
-                busy[key].append((lane, source, batch, item, self.driver.loop.time()))
-                lane.running[number] = source, batch, item[3]
-                waiting += 1
+                if self._take_turn(lane, source, batch, item, key, message.passed):
+                    waiting += 1
             elif act(lane, source, batch, item):
                 waiting += 1
             if monotonic() > until:
@@ -116,7 +134,7 @@ class Runner(Continuer):
         rest = tuple(items)
         source.finished += len(message.items) - len(rest) - waiting
         if rest or batch in source.remaining:
-            self._put_off(source, batch, waiting, lanes, rest)
+            self._put_off(source, batch, waiting, lanes, rest, message.passed)
         elif waiting:
             source.remaining[batch] = waiting
             source.lanes[batch] = tuple(lanes.values())
@@ -129,7 +147,13 @@ class Runner(Continuer):
         self._flush()
 
     def _put_off(
-        self, source: Source, batch: int, waiting: int, lanes: dict[int, Lane], rest: Items
+        self,
+        source: Source,
+        batch: int,
+        waiting: int,
+        lanes: dict[int, Lane],
+        rest: Items,
+        passed: bool,
     ) -> None:
         """A part of the batch has had its turn. The rest counts as one more that it waits for."""
         before = batch in source.remaining
@@ -139,7 +163,7 @@ class Runner(Continuer):
         left = source.remaining.get(batch, 0) + waiting + bool(rest) - before
         source.remaining[batch] = left
         if rest:
-            self.put_off.appendleft(RunActions(source.ref, batch, rest))
+            self.put_off.appendleft(RunActions(source.ref, batch, rest, (), passed))
         elif not left:
             del source.remaining[batch]
             self._over(source, batch, source.lanes.pop(batch))
@@ -199,7 +223,9 @@ class Runner(Continuer):
         self._begin(lane, source, batch, item, result, key)
         return True
 
-    def _refuse(self, lane: Lane, source: Source, batch: int, item: Item) -> bool:
+    def _refuse(
+        self, lane: Lane, source: Source, batch: int, item: Item, key: str | None = None
+    ) -> bool:
         """Instead of running its action: the component is about to end."""
         self._conclude(lane, item, refused(item, STOPPING))
         return False
@@ -214,6 +240,7 @@ class Runner(Continuer):
             key = self.key(stanza)
         work = Work(lane, item, source.handlings[call], key)
         self.busy.setdefault(key, deque())
+        self.working.add(key)
         self.works[name_of(item)] = work
         self._arm(work)
         present.set(item)
@@ -223,6 +250,62 @@ class Runner(Continuer):
             self._see_through(work, result)
         present.set(lane.present)
 
+    # ── whose turn it is ────────────────────────────────────────────────────────────────────────
+
+    def _take_turn(
+        self, lane: Lane, source: Source, batch: int, item: Item, key: str, passed: bool
+    ) -> bool:
+        """A stanza whose key is busy. True when it waits for its turn, or goes on."""
+        # One that we have passed on comes back, for another action of ours or by a new router.
+        held = self._release(name_of(item))
+        if held is not None:
+            self.driver.loop.call_soon(self._work_off, held)
+        first = passed or held is not None
+        if first and key not in self.working:
+            self.driver.loop.call_soon(self._work_off, key)
+            act = self._refuse if self.stopping else self._act
+            return act(lane, source, batch, item, key)
+        queue = self.busy[key]
+        place = len(queue)
+        if first:
+            place = sum(1 for _ in takewhile(lambda each: each.first, queue))
+        elif place >= self.share:
+            self._conclude(lane, item, refused(item, BUSY))
+            return False
+        queue.insert(place, Waiting(lane, source, batch, item, self.driver.loop.time(), first))
+        lane.running[item[1]] = source, batch, item[3]
+        return True
+
+    def _hold(self, item: Item) -> None:
+        name = name_of(item)
+        if name in self.held:
+            return
+        key = self.held[name] = self.key(item[2])
+        self.holds[key] += 1
+        self.busy.setdefault(key, deque())
+
+    def _release(self, name: tuple[int, int]) -> str | None:
+        """The key that waits no longer for that stanza, if one did."""
+        key = self.held.pop(name, None)
+        if key is not None:
+            self.holds[key] -= 1
+            if not self.holds[key]:
+                del self.holds[key]
+        return key
+
+    def on_StanzasHandled(self, message: StanzasHandled, sender: Any) -> None:
+        if message.incarnation == self.incarnation:
+            self._release_all((message.connection, number) for number in message.numbers)
+
+    def on_ActorLost(self, message: ActorLost, sender: Any) -> None:
+        super().on_ActorLost(message, sender)
+        self._release_all([name for name in self.held if name[0] == message.incarnation])
+
+    def _release_all(self, names: Iterable[tuple[int, int]]) -> None:
+        for key in [self._release(name) for name in names]:
+            if key is not None:
+                self._work_off(key)
+
     # ── the next one ────────────────────────────────────────────────────────────────────────────
 
     def _next(self, work: Work) -> None:
@@ -230,26 +313,29 @@ class Runner(Continuer):
         work.over = True
         self.answered.discard(name_of(work.item))
         self._settle(work.lane, work.item[1])
+        self.working.discard(work.key)
         self._work_off(work.key)
 
     def _work_off(self, key: str) -> None:
-        """What waits for its turn, until one goes on."""
-        queue = self.busy.pop(key, None) if not self.ended else None
+        """What waits for its turn, until one goes on or is passed on."""
+        queue = self.busy.get(key)
+        if queue is None or key in self.working or self.ended:
+            return
         until = monotonic() + TURN
-        while queue:
-            lane, source, batch, item, since = queue.popleft()
+        while queue and (queue[0].first or key not in self.holds):
+            lane, source, batch, item, since, _ = queue.popleft()
             present.set(lane.present)
             if self._expired(source, item, since):
                 self.overdue += 1
                 self._conclude(lane, item, refused(item, BUSY))
             elif self._act(lane, source, batch, item, key):
-                self.busy[key].extend(queue)
                 break
             self._settle(lane, item[1])
             if queue and monotonic() > until:
-                self.busy[key] = queue
                 self.driver.loop.call_soon(self._work_off, key)
                 break
+        if not queue and key not in self.working and key not in self.holds:
+            del self.busy[key]
         self.acting = None
         self._flush_soon()
 

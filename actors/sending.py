@@ -25,7 +25,6 @@ from actors.messages import (
     Ref,
     RosterGiven,
     SendStanzas,
-    SkipStanzas,
 )
 from emp.errors import LocalProtocolError, StanzaError
 from emp.events import SendFailed
@@ -107,13 +106,7 @@ class Sender(BaseActor):
         for lane in self.lanes.values():
             self._flush_lane(lane)
         source = self.source
-        if source is None:
-            return
-        if source.skipped:  # before the credit: a batch that is handled is forgotten there
-            skipped, source.skipped = tuple(source.skipped), []
-            router = source.ref
-            self.send(router.address, SkipStanzas(self.incarnation, router.incarnation, skipped))
-        if (credit := source.credit()) is not None:
+        if source is not None and (credit := source.credit()) is not None:
             taken = BatchTaken(self.incarnation, source.ref.incarnation, *credit)
             self.send(source.ref.address, taken)
 
