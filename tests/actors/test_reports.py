@@ -19,6 +19,7 @@ from actors.requests import RosterRequests
 from emp import ns
 from emp.events import Connected, Disconnected, Resumed, SendFailed
 from emp.stanza import Iq, Message
+from emp.stream.limits import PeerLimits
 from emp.stream.management import UNACKNOWLEDGED
 from emp.xml import E
 from tests.actors.test_sessions import WATCHER, hear, message, news, speak
@@ -70,7 +71,8 @@ def service_is_away(here: World) -> Any:
 
 async def test_who_sends_again_what_fails_at_once_does_not_spin(tmp_path: Path) -> None:
     async with world(tmp_path, STUBBORN, "component") as here:
-        speak(here, Message("bar@localhost", "x", from_="somebody.else"))
+        here.actor("main").stream._engine.peer_limits = PeerLimits(max_bytes=100)
+        speak(here, Message("bar@localhost", "x" * 100, from_="main.localhost"))
         await asyncio.sleep(1.5 * PAUSE)
         assert here.actor("Watcher").component.failures == 2
 
@@ -230,6 +232,7 @@ async def test_who_asks_what_cannot_be_sent_need_not_wait(tmp_path: Path, text: 
     async with world(tmp_path, WATCHER) as here:
         await news(here)
         stream = here.actor("main").stream
+        stream._engine.peer_limits = PeerLimits(max_bytes=262_144)
         stream._ended = not text  # as between the end of a stream and the news of it
         ask = Iq("get", E(f"{{{ns.PING}}}ping", text), to="localhost")
         began = asyncio.get_running_loop().time()

@@ -138,7 +138,7 @@ async def test_the_route_that_would_catch_a_stanza_is_told_once(
                 await asyncio.sleep(0)
         told = [line for line in log if "no route matches" in line]
         assert len(told) == 2
-        lines = [line.split("\n")[1] for line in told]
+        lines = [line.partition("this one would: ")[2] for line in told]
         assert lines[1] == "routes.message('[body]', type='chat').to(YourComponent.action)"
         # Ready to be pasted: with it, they are routed.
         pasted = lines[1].replace("YourComponent.action", "Chat.headline")

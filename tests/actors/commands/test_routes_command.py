@@ -35,7 +35,7 @@ routes.iq_get("tw:tweet", id="tw:tweet/@id").to(Tweets.show)
 with routes.connection("second"):
     routes.message("[body]", type="chat", if_=is_loud).to(Tweets.speak)
 with routes.resource("x"):
-    routes.message("[string-length(body) > 2]").to(Tweets.speak)
+    routes.message("[string-length(body) > 2]", type="*").to(Tweets.speak)
 routes.fallback("/message[body]").to(Tweets.speak)
 """
 CONFIG = """\
@@ -88,7 +88,7 @@ def test_the_list(
     assert re.search(
         r"  always checked +resource x  +/message\[string-length\(body\) > 2\]$", rows[2]
     )
-    assert re.search(r"  fallback  +/message\[body\]$", rows[3])
+    assert re.search(r"  fallback  +/message\[not\(.*\)\]\[body\]$", rows[3])
     assert rows[4:6] == ["", "4 routes, 1 of them asked for every stanza of their kind"]
     counted = [row.split(maxsplit=1) for row in rows[6:]]
     assert sum(int(count) for count, _ in counted) == 4
