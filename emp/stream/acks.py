@@ -25,6 +25,12 @@ ASK_AFTER: Final = 32
 """Stanzas written since the last question, from which on we ask again: an answer costs both sides
 some 10 µs, and whoever sends without a pause asks once per round trip anyway."""
 
+ASK_BYTES: Final = 32_768
+"""Bytes written since the last question, from which on we ask again although it is open. Stock
+servers read 3,000 (ejabberd) or 10,000 (Prosody) bytes a second of a client, and a question behind
+all that we have would be answered after minutes: silence, for which they would be taken for gone.
+So there is an answer every eleven seconds, and `ping_timeout` is twenty."""
+
 PING_AFTER: Final = 512
 """The same without XEP-0198: a ping goes through the server's whole routing."""
 
@@ -50,6 +56,7 @@ class Acks:
     __slots__ = (
         "_asked",
         "_asked_for",
+        "_behind",
         "_hushed",
         "_owed",
         "_own",
@@ -78,6 +85,7 @@ class Acks:
         self._prompt = prompt
         self._asked = False  # <r/> is out
         self._asked_for = 0  # number of the last stanza that was asked for
+        self._behind = 0  # bytes written since then
         self._pings: dict[str, int] = {}  # id → number, in the order of asking
         self._hushed = self._unheard = False
         # <enable/> is without an answer: what would come back from a ping might count, or not.
@@ -104,10 +112,11 @@ class Acks:
             self._asked or self._pings
         )
 
-    def wrote(self, stanzas: Sequence[Stanza]) -> None:
-        """These are on their way; asks for them when it is time."""
+    def wrote(self, stanzas: Sequence[Stanza], size: int) -> None:
+        """These are on their way, in `size` bytes or so; asks for them when it is time."""
         if self.management.active or self._ping:
             self.management.record(stanzas)
+            self._behind += size
             self._ask_when_due()
 
     def request(self) -> None:
@@ -118,7 +127,7 @@ class Acks:
             self._asked = True
         elif self._ping and not self.enabling:
             self._send_ping()
-        self._asked_for = management.sent
+        self._asked_for, self._behind = management.sent, 0
 
     def answered(self, h: int) -> None:
         """<a h='…'/> came. RemoteProtocolError if the peer cannot have that many."""
@@ -127,6 +136,8 @@ class Acks:
         self._ask_when_due()
 
     def _ask_when_due(self) -> None:
+        if self._asked and self._behind >= ASK_BYTES:
+            self.request()
         if self._asked or self._pings or self.enabling:
             return
         management = self.management

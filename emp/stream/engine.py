@@ -15,7 +15,7 @@ from typing import cast
 from emp.errors import AuthenticationError, LocalProtocolError, RemoteProtocolError, StreamError
 from emp.stanza import Stanza
 from emp.stream import faults
-from emp.stream.acks import Acks
+from emp.stream.acks import ASK_BYTES, Acks
 from emp.stream.events import (
     Compute,
     Event,
@@ -161,8 +161,16 @@ class Stream(ABC):
         written = wire_texts(batch)
         if self.peer_limits.max_bytes is not None:
             refuse_oversized(self.framing, batch, written, self.peer_limits.max_bytes)
-        self._out += written
-        self.acks.wrote(batch)
+        size = sum(map(len, written))
+        if size <= ASK_BYTES:
+            self._out += written
+            self.acks.wrote(batch, size)
+            return
+        step = -(-len(batch) * ASK_BYTES // size)  # rounded up
+        for start in range(0, len(batch), step):  # with questions between them
+            self._out += written[start : start + step]
+            part = batch[start : start + step]
+            self.acks.wrote(part, size * len(part) // len(batch))
 
     def handled(self, number: int) -> None:
         """All stanzas up to `number` are handled, as `management.received` counts them: queues an

@@ -9,7 +9,7 @@ import pytest
 
 from emp.stanza import Iq, Message
 from emp.stream import ComponentStream
-from emp.stream.acks import ASK_AFTER, PING_AFTER, PINGS, TELL_AFTER, Acks
+from emp.stream.acks import ASK_AFTER, ASK_BYTES, PING_AFTER, PINGS, TELL_AFTER, Acks
 from emp.stream.engine import Stream
 from emp.stream.management import Management
 from emp.xml import E
@@ -85,6 +85,19 @@ def test_a_peer_that_is_slow_is_not_asked_again_and_again(stream: Stream) -> Non
     assert len(stream.management.unacknowledged) == 2 * ASK_AFTER - 3
     stream.request_ack()
     assert stream.data_to_send() == REQUEST
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_no_question_stands_behind_all_that_is_on_its_way(stream: Stream, at_once: bool) -> None:
+    """A server that reads slowly says something before it has read it all."""
+    batch = [Message("a@b", "x" * 1000) for _ in range(200)]
+    for part in [batch] if at_once else [[each] for each in batch]:
+        stream.send(part)
+    *asked, rest = stream.data_to_send().split(REQUEST)
+    assert len(asked) >= 200_000 // (ASK_BYTES + 2000)
+    assert max(map(len, [*asked, rest])) < ASK_BYTES + 2000
+    assert b"".join([*asked, rest]).count(b"<message") == len(batch)
+    assert list(stream.management.unacknowledged) == batch
 
 
 def test_what_was_not_asked_for(stream: Stream) -> None:
