@@ -55,6 +55,7 @@ def check_component(component: type, routes: Iterable[Route] = ()) -> None:
     routes = tuple(routes)
     actions = tuple(dict.fromkeys(route.action for route in routes)) or _methods(component)
     _attributes(component)
+    _constructor(component)
     for name in hidden(component):
         raise _place(component, name).error(
             f"{component.__qualname__}.{name} hides what every component has",
@@ -168,6 +169,18 @@ def _key(component: type, key: Any) -> None:
 
 def _wrong(component: type, name: str, what: str, remedy: str) -> ConfigError:
     return _place(component, name).error(f"{component.__qualname__}: {what}", remedy)
+
+
+def _constructor(component: type) -> None:
+    try:
+        inspect.signature(component).bind()
+    except TypeError as error:
+        raise _place(component, "__init__").error(
+            f"{component.__qualname__}() cannot be called: {error}",
+            "EMP makes the objects: give the parameters defaults, or get in startup() what they are",
+        ) from None
+    except ValueError:  # it has no signature
+        return
 
 
 # ── methods ─────────────────────────────────────────────────────────────────────────────────────

@@ -24,6 +24,13 @@ KNOWN: Final = 4096
 """Addresses that were found in order, and need no second look. Peers choose them, so there is a
 bound; beyond it they are forgotten, all at once."""
 
+_MISADDRESSED: Final = (
+    "%s: the server brings what is for %.200r, but this is %s: nobody answers it. Look for what"
+    " joins the two on the server; ejabberd gives every component of a listener the stanzas for all"
+    " of its hosts, unless it says global_routes: false. (This line comes once;"
+    " `misaddressed` counts.)"
+)
+
 Item = tuple[int, Stanza]
 """(sequence number, stanza), see `actors.ledger`."""
 
@@ -139,7 +146,8 @@ class Gate:
             ours = self.owns(stanza.to_text)
             if not ours:  # an answer would be in somebody else's name
                 self.counts["misaddressed"] += 1
-                logger.info("%s: not for us: %.200r", self._name, stanza.to_text)
+                if self.counts["misaddressed"] == 1:
+                    logger.warning(_MISADDRESSED, self._name, stanza.to_text, self._domain)
             return ours
         verdict = self._session.receive(stanza)
         self._write(verdict.replies)

@@ -132,9 +132,10 @@ class Lane:
                 if own is not None and own != sender:
                     self.check_name(own)
                 if stanza.to_text is None:
+                    kind = stanza.kind
                     raise LocalProtocolError(
-                        f"a {stanza.kind} without `to`: what a component sends must say to whom"
-                        f" (XEP-0114); write {stanza.kind.capitalize()}(to=…)"
+                        f"{'an' if kind == 'iq' else 'a'} {kind} without `to`: what a component"
+                        f" sends must say to whom (XEP-0114); write {kind.capitalize()}(to=…)"
                     )
             if sender is not None:
                 stanzas = [

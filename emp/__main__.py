@@ -10,7 +10,10 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+OLDEST = (3, 11)
+"""As pyproject.toml has it; who runs a clone has no pip to say so."""
 
 HERE = Path(__file__).resolve().parent
 
@@ -26,12 +29,31 @@ def admin() -> NoReturn:
 
 
 def _run(command: str) -> NoReturn:
+    _see_to_python()
     _see_to_actors()
     try:
-        module = importlib.import_module(f"actors.commands.{command}")
+        module = _commands(command)
         sys.exit(module.run())
     except KeyboardInterrupt:  # while the imports were under way
         sys.exit(130)
+
+
+def _commands(command: str) -> Any:
+    try:
+        return importlib.import_module(f"actors.commands.{command}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("emp", "actors"):
+            raise
+        sys.exit(
+            f"emp: {sys.executable} has no module {error.name!r}, which EMP needs: activate the"
+            " virtual environment that EMP is installed in, or install it, pip install -e ."
+        )
+
+
+def _see_to_python() -> None:
+    if sys.version_info < OLDEST:
+        wanted, found = (".".join(map(str, each[:2])) for each in (OLDEST, sys.version_info))
+        sys.exit(f"emp: EMP needs Python {wanted} or later, and {sys.executable} is {found}")
 
 
 def _see_to_actors() -> None:

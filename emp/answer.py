@@ -17,12 +17,16 @@ action's author, and is told to him.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from lxml import etree
 
 from emp import ns
 from emp.errors import StanzaError
+from emp.jid import JID
 from emp.names import twin
 from emp.stanza import Iq, Message, Stanza
 from emp.view import tree_of
@@ -83,12 +87,15 @@ def _together(request: Iq, items: Iterable[Any]) -> etree._Element:
     return build(name, *[twin(as_element(item)) for item in items])
 
 
+VALUES: Final = (JID, Decimal, date, time, UUID)
+"""What has a text, and is none."""
+
 _REMEDIES: Final[tuple[tuple[tuple[type, ...], str], ...]] = (
     ((BaseException,), "raise it"),
     ((type,), "return an object of that class"),
     ((str,), "join the texts, or return messages"),
     ((bytes,), "decode it to return text"),
-    ((int, float), "return str(…) for the text of a reply"),
+    ((int, float, *VALUES), "return str(…) for the text of a reply"),
     ((Mapping,), "build an element of it, with emp.xml.E or a view"),
     ((Iterable,), "return list(…)"),
 )

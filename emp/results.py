@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import is_dataclass
 from typing import Annotated, Any, Final, Literal, Union
 
-from emp.answer import remedy_for
+from emp.answer import VALUES, remedy_for
 from emp.errors import RouteError
 
 # Generic classes of which one argument is what is sent: its number.
@@ -18,7 +18,9 @@ _SENT: Final[Mapping[str, int]] = {
     "Coroutine": 2, "Awaitable": 0, "Generator": 0, "Iterator": 0, "Iterable": 0,
     "AsyncGenerator": 0, "AsyncIterator": 0, "AsyncIterable": 0,
 }  # fmt: skip
-_NEVER: Final = (bytes, bytearray, int, float, complex, Mapping, Set, BaseException, type)
+_NEVER: Final = (
+    bytes, bytearray, int, float, complex, Mapping, Set, BaseException, type, *VALUES,
+)  # fmt: skip
 
 
 def check_result(action: Callable[..., Any], source: str) -> None:
@@ -35,8 +37,9 @@ def check_result(action: Callable[..., Any], source: str) -> None:
     if wrong is None:
         return
     file, _, line = source.rpartition(":")
+    shown = "a list of str" if wrong is str else _shown(wrong)  # alone it is an answer
     raise RouteError(
-        f"{function.__qualname__} is annotated to return {_shown(wrong)}, which is no answer",
+        f"{function.__qualname__} is annotated to return {shown}, which is no answer",
         file=file or None,
         line=int(line) if line else None,
         remedy=remedy_for(typing.get_origin(wrong) or wrong),

@@ -190,7 +190,7 @@ class Templates:
             return self._environment.get_template(name + SUFFIX)
         except TemplateNotFound:
             raise self._missing(name) from None
-        except (TemplateError, UnicodeError) as error:
+        except (TemplateError, UnicodeError, OSError) as error:
             raise self.fault(error, {}, self.directory / (name + SUFFIX)) from None
 
     def check(self, name: str) -> None:
@@ -206,7 +206,7 @@ class Templates:
                     self._environment.get_template(wanted)
                 except TemplateNotFound:
                     raise self._missing(wanted, file, node.lineno) from None
-                except (TemplateError, UnicodeError) as error:
+                except (TemplateError, UnicodeError, OSError) as error:
                     raise self.fault(error, {}, self.directory / wanted) from None
 
     def names(self) -> list[str]:
@@ -233,6 +233,8 @@ class Templates:
             return ViewError(error.message or "", file=error.filename or file, line=error.lineno)
         if isinstance(error, UnicodeError):
             return ViewError("the file is not UTF-8", file=file)
+        if isinstance(error, OSError) and file is not None:
+            return ViewError(f"cannot be read: {error.strerror or error}", file=file)
         line = None
         for frame, number in traceback.walk_tb(error.__traceback__):
             if Path(frame.f_code.co_filename).is_relative_to(self.directory):

@@ -10,6 +10,7 @@ a mistake in it is an error with the template's line, never a broken stream.
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,13 @@ class Views:
 
         Raises ViewError (a ConfigError) with file and line. Without templates it costs nothing.
         """
+        try:
+            os.scandir(self.directory).close()  # rglob() passes over what it may not read
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            message = f"cannot be read: {error.strerror or error}"
+            raise ViewError(message, file=str(self.directory)) from None
         if next(self.directory.rglob("*.xml"), None) is not None:
             for name in self._templates.names():
                 self._templates.check(name)

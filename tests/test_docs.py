@@ -56,6 +56,7 @@ def test_pieces(document: Path) -> None:
 def test_example(language: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = code.replace("~/.local/state/emp/server/ca.pem", "ca.pem")
     (tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("BOT_PASSWORD", "correct horse")
     configuration = tmp_path / "emp.toml"
     if language == "toml":
         configuration.write_text(code)

@@ -33,11 +33,14 @@ PROBE_SECONDS: Final = 5.0
 _BANNERS: Final = {
     re.compile(rb"SSH-\d"): "an SSH server",
     re.compile(rb"HTTP/\d"): "a web server (HTTP)",
+    re.compile(rb"\s*<(?:!doctype\s+)?html\b", re.I): "a web server (HTTP)",
     re.compile(rb"220[ -]"): "a mail server (SMTP), or one for FTP",
     re.compile(rb"\* (?:OK|BYE|PREAUTH) "): "a mail server (IMAP)",
     re.compile(rb"\+OK "): "a mail server (POP3)",
     re.compile(rb"-ERR "): "a mail server (POP3), or Redis",
 }
+_PAGE: Final = re.compile(rb"\s*<(?:!|html\b)", re.I)
+"""The beginning of a web page, which old servers say without HTTP around it, and of no stream."""
 _TLS: Final = "a port for TLS from the first byte"
 _RECORD: Final = re.compile(rb"[\x15\x16]\x03[\x00-\x04]")  # an alert, or a handshake
 
@@ -58,12 +61,14 @@ _OURS: Final = {"client": ns.CLIENT.encode(), "component": ns.COMPONENT.encode()
 
 def is_odd(heard: bytes, settings: ConnectionSettings) -> bool:
     """Whether that is no beginning of the stream that we want."""
-    return not heard.lstrip().startswith(b"<") or _wrong_port(heard, settings) is not None
+    if not heard.lstrip().startswith(b"<") or _PAGE.match(heard):
+        return True
+    return _wrong_port(heard, settings) is not None
 
 
 def has_said_all(heard: bytes) -> bool:
     """Whether no more is to be expected of who begins so: a line, or a stream error."""
-    if heard.lstrip().startswith(b"<"):
+    if heard.lstrip().startswith(b"<") and not _PAGE.match(heard):
         return len(heard) >= HEARD_BYTES or _ERROR.search(heard) is not None
     return b"\n" in heard or _RECORD.match(heard) is not None
 

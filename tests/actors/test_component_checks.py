@@ -61,6 +61,7 @@ MISTAKES = [
     ("def startup(self): yield", 1, "Wrong.startup has a yield"),
     ("shutdown = None", 1, "Wrong.shutdown = None. it is a method"),
     ("def on_connected(self): ...", 1, "must take one argument besides self"),
+    ("def __init__(self, db): ...", 1, "missing a required argument: 'db'. EMP makes the objects"),
     ("def on_conected(self, event): ...", 1, "is no hook, and no route leads to it. did you mean"),
     ("pool = 10 ** 6", 1, "it is a whole number from 1 to 1000"),
     ("deadline = 10 ** 400", 1, "it is a number of seconds above 0"),

@@ -232,7 +232,9 @@ async def test_a_component_must_say_to_whom(tmp_path: Path) -> None:
     async with world(tmp_path, SPEAKING, "component") as here, here.user() as bar:
         told = (await bar.ask(Message(ANN, "nobody"))).tree.findtext("{*}body")
         kinds = ("presence", "message", "iq", "message", "iq", "iq")
-        assert told == ", ".join(f"a {kind} without `to`" for kind in kinds)
+        assert told == ", ".join(
+            f"{'an' if kind == 'iq' else 'a'} {kind} without `to`" for kind in kinds
+        )
         error = (await bar.ask(Message(ANN, "nobody_returned"))).failure
         assert error is not None
         assert error.condition == "internal-server-error"

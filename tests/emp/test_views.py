@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,20 @@ def test_check_finds_a_file_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "latin.xml").write_bytes(b"<a>\xe9</a>")
     with pytest.raises(ConfigError, match=r"latin\.xml: the file is not UTF-8"):
         shelf.check()
+
+
+@pytest.mark.parametrize("closed", ["jinja2.loaders.open", "os.scandir"])
+def test_check_says_what_it_may_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: str
+) -> None:
+    def refuse(file: Any, *_: Any, **__: Any) -> None:
+        raise PermissionError(EACCES, "Permission denied", file)
+
+    shelf = views(tmp_path, secret="<a/>")
+    monkeypatch.setattr(closed, refuse, raising=False)
+    with pytest.raises(ConfigError, match=r": cannot be read: Permission denied$") as caught:
+        shelf.check()
+    assert str(caught.value.file).startswith(str(tmp_path))
 
 
 def test_an_include_that_may_be_missing(tmp_path: Path) -> None:

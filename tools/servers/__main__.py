@@ -49,6 +49,7 @@ def how_to_connect(server: Server) -> str:
   authority   {server.ca_file}
   components  {server.host}:{server.component_port}, secret {server.component_secret}
     {", ".join(server.components)}
+  rooms       {server.conference}
   accounts and passwords
 {users}
 Ctrl-C stops it and removes everything."""

@@ -120,6 +120,8 @@ async def test_a_namespace_that_nobody_knows_is_no_port() -> None:
         (b"SSH-2.0-OpenSSH_9.6\r\n", "an SSH server"),
         (b"220 mx.im.test ESMTP\r\n", "a mail server (SMTP)"),
         (b"HTTP/1.1 400 Bad Request\r\n\r\n<html/>", WEB),
+        (b"<!DOCTYPE HTML>\n<html><title>Bad request</title></html>\n", WEB),
+        (b"<html>\r\n<head><title>400</title></head>\r\n</html>\r\n", WEB),
         (b"* OK ready\r\n", "a mail server (IMAP)"),
         (b"+OK ready\r\n", "a mail server (POP3)"),
         (b"\x15\x03\x01\x00\x02\x02\x46", TLS),
