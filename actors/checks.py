@@ -177,7 +177,7 @@ def _constructor(component: type) -> None:
     except TypeError as error:
         raise _place(component, "__init__").error(
             f"{component.__qualname__}() cannot be called: {error}",
-            "EMP makes the objects: give the parameters defaults, or get in startup() what they are",
+            "EMP makes the objects: give the parameters defaults, or read them in startup()",
         ) from None
     except ValueError:  # it has no signature
         return
