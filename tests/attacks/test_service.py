@@ -198,7 +198,8 @@ async def test_a_component_is_not_addressed_by_other_names(
 async def test_a_component_does_not_speak_in_other_names(
     attacks: Attacks, tmp_path: Path, name: str
 ) -> None:
-    """A server would end the stream for it (invalid-from), with all that is under way."""
+    """A server would end the stream for it (invalid-from), with all that is under way: it is a
+    fault of the action, and answered as one."""
 
     async def script(dialogue: Dialogue) -> None:
         await dialogue.component()
@@ -216,6 +217,7 @@ async def test_a_component_does_not_speak_in_other_names(
                 await done.wait()
         sent = re.findall(rb"<(?:message|iq|presence) [^>]*from=['\"]([^'\"]*)", server.said.said)
         assert [each.lower() for each in sent] == [
+            b"bot.im.test",
             b"friend@bot.im.test/x",
             b"bot.im.test",
             b"bot.im.test",

@@ -94,13 +94,13 @@ async def test_alpn_and_sni(tmp_path: Path, direct: bool, monkeypatch: pytest.Mo
 async def test_direct_tls_where_clear_text_is_spoken(tmp_path: Path) -> None:
     async with dev_server(tmp_path) as server:
         error = await failure(client(server, tls="direct"))
-    assert (error.step, error.permanent) == ("secure", False)
+    assert (error.step, error.permanent) == ("secure", True)
 
 
 async def test_starttls_where_tls_comes_first(tmp_path: Path) -> None:
     async with dev_server(tmp_path, direct_port=0) as server:
         error = await failure(client(server, port=server.direct_port))
-    assert (error.step, error.permanent) == ("secure", False)
+    assert (error.step, error.permanent) == ("secure", True)
 
 
 async def test_a_silent_server_of_direct_tls(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 from lxml import etree
 
-from tools.fuzzing.mutate import LONGEST, Mutator
+from tools.fuzzing.mutate import LARGEST, Mutator
 from tools.fuzzing.words import STANZAS
 
 INPUT = (
@@ -30,7 +30,7 @@ def test_a_seed_decides(calm: bool) -> None:
 def test_results_are_many_and_not_too_long(calm: bool) -> None:
     found = results(1, calm=calm)
     assert len(set(found)) > 250
-    assert all(0 < len(each) <= LONGEST for each in found)
+    assert all(0 < len(each) <= LARGEST for each in found)
 
 
 def test_calm_ones_are_xml_most_of_the_time() -> None:
