@@ -213,9 +213,8 @@ class Body:
             pending, begin = bytes(self._pending), 0
             while end := scanner.scan(pending, begin):
                 begin = end
-        if scanner.fault is not None:  # libxml2 will say so too; should it not, there is a bound
-            return len(piece) if len(self._pending) <= self._allowed else at
-        if not scanner.open:
+        # Of a fault libxml2 is to say so; should it not, what is open may be no larger.
+        if not scanner.open and scanner.fault is None:
             scanner.size = 0
         stop = at + self._allowed - scanner.size
         if stop <= at and self._is_awaited():

@@ -118,7 +118,9 @@ def parse_start_tag(tag: bytes) -> etree._Element:
         root = etree.fromstring(tag[:-1] + b"/>", parser)
         raise_overlooked(parser)
     except etree.XMLSyntaxError as error:
-        raise fault_of(error) from error
+        fault = fault_of(error)
+        fault.limit = None  # those are limits of a stanza, which can be skipped
+        raise fault from error
     if root.tag != ROOT:
         right = root.tag.startswith(f"{{{ns.STREAM}}}")
         raise RemoteProtocolError("bad-format" if right else "invalid-namespace", root.tag)

@@ -66,8 +66,8 @@ class Scanner:
     """Follows elements at the top level, one after the other.
 
     fault: why there is nothing more to follow. size: bytes of the element that is open, or ended
-    last. tag: its start tag, when that is complete, at most START_BYTES of it. in_room: whether it
-    mentions what comes out of a MUC room.
+    last; of what has a fault it goes on to grow. tag: its start tag, when that is complete, at most
+    START_BYTES of it. in_room: whether it mentions what comes out of a MUC room.
     """
 
     __slots__ = (
@@ -125,13 +125,16 @@ class Scanner:
         """Behind which byte of `data` the first element ends, looking from `at`; 0 if none does, or
         there is a fault before."""
         if self.fault is not None:
+            self.size += len(data) - at
             return 0
         if data is not self._checked:
             self._checked = data
             self._forbidden = _first_forbidden(data, at)
             self._references = b"&#" in data
         forbidden = self._forbidden
+        behind = 0  # bytes from there on
         if forbidden >= 0:
+            behind = len(data) - forbidden
             data = data[:forbidden]
         held = self._held
         if held:
@@ -147,8 +150,10 @@ class Scanner:
             self._before = seen[-len(_ROOM) :]
         if place:
             return place - shift
-        if forbidden >= 0 and self.fault is None:
-            self.fault = _not_well_formed("a character that XML does not have")
+        if forbidden >= 0:
+            self.size += behind
+            if self.fault is None:
+                self.fault = _not_well_formed("a character that XML does not have")
         return 0
 
     # -- inside ------------------------------------------------------------------------------
@@ -237,7 +242,7 @@ class Scanner:
                     at = behind
                 else:
                     break
-        self.size = end - begin if self.open else 0
+        self.size = end - begin if self.open or self.fault is not None else 0
         return 0
 
     def _run(self, data: bytes, at: int, last: int, suspicious: bool) -> int:

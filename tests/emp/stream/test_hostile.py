@@ -3,6 +3,7 @@ condition of RFC 6120 §4.9.3, whatever the chunks are."""
 
 import re
 import resource
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -332,6 +333,47 @@ def test_a_hundred_attributes_pass() -> None:
     stream, told = feed(ready_component, [data])
     assert len(told) == 1
     assert stream.ready
+
+
+# Tags that are none. libxml2 looks for the quote behind what follows, and says nothing till then.
+NO_TAGS = {
+    "a value without a name": b"<iq='",
+    "< in a tag": b"<iq a<'>",
+    "no name": b"<message><&amp; '",
+    "behind others": b"<presence/><iq id='1'></iq> <iq=\"",
+}
+
+
+def last_read(pieces: list[bytes]) -> tuple[int, str | None]:
+    """How much was read until there was a fault, and which one."""
+    parser = StreamParser(Limits(stanza_bytes=LIMIT))
+    parser.receive(COMPONENT_HEADER)
+    parser.quick = True
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        parser.receive(piece)
+        if parser.fault:
+            return size, parser.fault.condition
+    return size, None
+
+
+@pytest.mark.parametrize("name", NO_TAGS)
+@pytest.mark.parametrize("before", [b"", b"<iq></iq><message/>" * 20, b"<message a=''/>" * 60])
+def test_what_libxml2_says_nothing_of_may_be_no_larger_than_a_stanza(
+    name: str, before: bytes
+) -> None:
+    broken = NO_TAGS[name]
+    begins = len(before) + max(broken.find(b"<iq=\""), 0)
+    data = before + broken + b"<" + b"x" * 2 * LIMIT
+    at = begins + LIMIT
+    assert last_read([data[i : i + 1] for i in range(len(data))]) == (at + 1, "not-well-formed")
+    for cuts in ([at], [len(before) + 40, at], [begins, at], [at - 1, at], [200, 700, at]):
+        edges = [0, *cuts]
+        pieces = [data[a:b] for a, b in pairwise(edges)]
+        assert last_read(pieces) == (at, None)
+        assert last_read([*pieces, data[at : at + 1]]) == (at + 1, "not-well-formed")
+        assert last_read([*pieces[:-1], data[edges[-2] :]]) == (len(data), "not-well-formed")
 
 
 # -- the log of libxml2 ---------------------------------------------------------------------------

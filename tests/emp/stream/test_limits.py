@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from emp import ns
 from emp.errors import LocalProtocolError, RemoteProtocolError, StanzasTooLarge
 from emp.stanza import Message
 from emp.stream import Limits
 from emp.stream.events import StanzaSkipped, StanzasReceived, StreamFailed
 from emp.stream.limits import PeerLimits
+from emp.stream.parser import StreamParser
 from tests.emp.stream.law import (
     CLIENT_HEADER,
     COMPONENT_HEADER,
@@ -106,6 +108,17 @@ def test_namespaces_of_a_header() -> None:
     _, told = feed(started_component, [header(50)])
     assert len(told) == 1
     assert outcome(started_component, header(51))[-1] == failed("policy-violation")
+
+
+@pytest.mark.parametrize("declared", [b"xmlns", b"xmlns:a"])
+@pytest.mark.parametrize("uri", [ns.XML.encode(), b"http://www.w3.org/2000/xmlns/"])
+def test_what_no_header_may_declare_is_no_limit_of_a_stanza(declared: bytes, uri: bytes) -> None:
+    header = COMPONENT_HEADER.replace(b" xmlns='jabber:component:accept'", b"")
+    parser = StreamParser(Limits())
+    parser.receive(header[:-1] + b" %s='%s'>" % (declared, uri))
+    assert parser.fault is not None
+    assert (parser.fault.condition, parser.fault.limit) == ("not-well-formed", None)
+    assert not parser.stalled
 
 
 def test_a_dribbling_peer_holds_no_more_than_the_bounds() -> None:
