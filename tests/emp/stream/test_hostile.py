@@ -364,7 +364,7 @@ def test_what_libxml2_says_nothing_of_may_be_no_larger_than_a_stanza(
     name: str, before: bytes
 ) -> None:
     broken = NO_TAGS[name]
-    begins = len(before) + max(broken.find(b"<iq=\""), 0)
+    begins = len(before) + max(broken.find(b'<iq="'), 0)
     data = before + broken + b"<" + b"x" * 2 * LIMIT
     at = begins + LIMIT
     assert last_read([data[i : i + 1] for i in range(len(data))]) == (at + 1, "not-well-formed")
