@@ -15,18 +15,21 @@ from typing import Final
 from emp.errors import RouteError
 from emp.routing.reading import DIGIT, NEWLINE, OTHER, SPACE, WORD, Atom, Read, kind_of
 
-# Characters of texts that are remembered, since peers choose them; beyond that all are forgotten.
+# Characters that are remembered from text to text, since peers choose them; beyond that all are
+# forgotten.
 _REMEMBERED: Final = 1024
 
 _END: Final = 0x110000
+_BYTES: Final = 0x100
 _ALL_KINDS: Final = (WORD, DIGIT, SPACE, OTHER)
-_NONE: Final = r"[^\x00-\x{10FFFF}]"
+_NONE: Final = r"[^\s\S]"
 
 
 class Alphabet(dict[int, int]):
     """Character → that which stands for it, worked out when it is asked for.
 
-    source: the pattern as RE2 is given it.
+    source: the pattern as RE2 is given it; encoding: that of the texts, "latin-1" where a byte is
+    enough for each character.
     """
 
     def __init__(self, what: Read, pattern: str) -> None:
@@ -60,17 +63,28 @@ class Alphabet(dict[int, int]):
                     symbol, free = free, free + 1
                 first[meaning], symbols[symbol] = symbol, meaning
             self._symbols[start, kind] = first[meaning]
+        self.encoding: Final = "latin-1" if free <= _BYTES else "utf-8"
+        if what.inside and free > _BYTES:
+            # RE2 would find it within a character, between its bytes.
+            raise RouteError(
+                f"the regular expression {pattern!r:.200} has \\B, and tells too many characters"
+                " apart",
+                remedy="Begin it with (?a), or leave the \\B out",
+            )
         self.source: Final = "".join(
             each if isinstance(each, str) else self._class(each, symbols) for each in what.pieces
         )
 
     def reduced(self, text: str) -> str:
         """The text in this alphabet, a character for each."""
-        return text if text.isascii() and not self._ascii else text.translate(self)
+        if text.isascii() and not self._ascii:
+            return text
+        reduced = text.translate(self)
+        if len(self) > _REMEMBERED:  # not before: each character of a text is worked out once
+            self.clear()
+        return reduced
 
     def __missing__(self, code: int) -> int:
-        if len(self) >= _REMEMBERED:
-            self.clear()
         if code < 0x80:
             symbol = self._ascii.get(code, code)
         else:

@@ -28,6 +28,9 @@ _TREES: Final = 16
 # Characters whose kind is remembered, for all patterns together. Peers choose them.
 _KNOWN: Final = 65_536
 
+# The last character of Unicode's first plane.
+_BMP_END: Final = 0xFFFF
+
 # No character beyond has case.
 _CASED_END: Final = 0x1E944
 
@@ -93,8 +96,8 @@ class Read(NamedTuple):
 
     pieces: of what RE2 is given, where atoms stand for classes of characters; groups: the number
     there of each group; ends: those of the groups in which `$` has a line feed; boundary: in
-    which alphabet it asks for ends of words, "unicode" or "ascii", None if it does not; anchored:
-    it begins with the beginning of the text; empty: it may match no character; hollow: it repeats
+    which alphabet it asks for ends of words, "unicode" or "ascii", None if it does not; inside: it
+    asks for places that are none; anchored: it begins with the beginning of the text; empty: it may match no character; hollow: it repeats
     what may match no character; straight: the pattern where it is nothing but items
     in a row, else None.
     """
@@ -103,6 +106,7 @@ class Read(NamedTuple):
     groups: Sequence[int]
     ends: Sequence[int]
     boundary: str | None
+    inside: bool
     anchored: bool
     empty: bool
     hollow: bool
@@ -123,6 +127,7 @@ def read(tree: Any, pattern: str) -> Read:
         [reader.groups[number] for number in sorted(reader.groups)],
         reader.ends,
         reader.boundary,
+        r"\B" in reader.pieces,
         anchored,
         tree.getwidth()[0] == 0,
         reader.hollow,
@@ -148,6 +153,13 @@ class _Reader:
             remedy=remedy,
         )
 
+    def odd(self, what: str, remedy: str) -> RouteError:
+        """For what `re` itself does not do as it says."""
+        return RouteError(
+            f"the regular expression {self.pattern!r:.200} has {what}, which Python's re gets wrong",
+            remedy=remedy,
+        )
+
     def sequence(self, items: Iterable[Any], flags: int, last: bool) -> None:
         """last: nothing stands behind it."""
         several = list(items)
@@ -155,6 +167,11 @@ class _Reader:
             self.item(operation, argument, flags, last and number == len(several))
 
     def item(self, operation: Any, argument: Any, flags: int, last: bool) -> None:
+        if operation is _c.IN and flags & re.IGNORECASE and any(_is_odd(*each) for each in argument):
+            raise self.odd(
+                "a class with letters beyond U+FFFF that ignores case",
+                "Write both cases, and (?-i:[…]) around the class",
+            )
         atom = _atom(operation, argument, flags)
         if atom is not None:
             self.atom(atom)
@@ -162,6 +179,8 @@ class _Reader:
             self.place(argument, flags, last)
         elif operation is _c.SUBPATTERN:
             group, more, less, inner = argument
+            if more & re.ASCII and not flags & re.ASCII or more & re.UNICODE and flags & re.ASCII:
+                raise self.odd("(?a) or (?u) for a part of it", "Begin it with (?a), or write [0-9]…")
             if group is None:
                 self.pieces.append("(?:")
             else:
@@ -212,10 +231,7 @@ class _Reader:
         if self.straight is not None:
             self.straight.append(None)
         if argument in (_c.AT_BOUNDARY, _c.AT_NON_BOUNDARY):
-            boundary = "ascii" if flags & re.ASCII else "unicode"
-            if self.boundary not in (None, boundary):
-                raise self.refuse(r"\b with (?a) and without", "Use one of them")
-            self.boundary = boundary
+            self.boundary = "ascii" if flags & re.ASCII else "unicode"
             self.pieces.append(r"\b" if argument is _c.AT_BOUNDARY else r"\B")
         elif argument is _c.AT_END and not flags & re.MULTILINE:
             if not last:
@@ -284,6 +300,16 @@ def _atom(operation: Any, argument: Any, flags: int) -> Atom | None:
             first, last = value if what is _c.RANGE else (value, value)
             found += _alike(first, last, flags)
     return Atom(tuple(found), tuple(categories), negated)
+
+
+def _is_odd(what: Any, value: Any) -> bool:
+    """Whether this part of a class means something else to `re` than it says, where case is
+    ignored: of the characters beyond U+FFFF it sees a capital only by its small letter, and those
+    of ranges without regard to (?a) and to letters that have more than two forms."""
+    if what is _c.RANGE:
+        first, last = value
+        return last > _BMP_END and first < _CASED_END
+    return what is _c.LITERAL and value > _BMP_END and _sre.unicode_tolower(value) != value
 
 
 def _alike(first: int, last: int, flags: int) -> tuple[tuple[int, int], ...]:

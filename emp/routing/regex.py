@@ -38,6 +38,10 @@ MAX_MEMORY: Final = 1024 * 1024
 # the text says (`secret$`) is not what the sender has said.
 MAX_WORK: Final = 20_000_000
 
+# With the flag g a text is searched behind each match again, and each search may look at all that is
+# left: as if so many texts were searched that are as long as MAX_WORK allows.
+SEARCHES: Final = 10
+
 # All patterns stand in routes files, so this only has to exceed what one process serves;
 # beyond it a pattern is compiled again.
 _CACHE_SIZE: Final = 4096
@@ -144,14 +148,16 @@ def _options(**wanted: Any) -> re2.Options:
     return options
 
 
-_WHETHER: Final = _options(never_capture=True)
-_WHERE: Final = _options()
+_ENCODINGS: Final = {"latin-1": re2.Options.Encoding.LATIN1, "utf-8": re2.Options.Encoding.UTF8}
 
 
-def _re2(source: Any, options: re2.Options, pattern: str) -> tuple[Any, int]:
-    """The regular expression of RE2, and how many characters it may be asked to search."""
+def _re2(alphabet: Alphabet, pattern: str, **wanted: Any) -> tuple[Any, int]:
+    """The regular expression of RE2, for bytes, and how many characters it may be asked to
+    search."""
     try:
-        regexp = re2.compile(source, options)
+        regexp = re2.compile(
+            alphabet.source.encode(), _options(encoding=_ENCODINGS[alphabet.encoding], **wanted)
+        )
     except re2.error as error:
         text = error.args[0]
         said = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
@@ -172,15 +178,16 @@ def _check(text: str, most: int, pattern: str) -> None:
 
 def _finder(alphabet: Alphabet, pattern: str, nothing: object) -> Callable[[str], bool]:
     # Bytes take RE2's module a third of the time that texts do.
-    regexp, most = _re2(alphabet.source.encode(), _WHETHER, pattern)
+    regexp, most = _re2(alphabet, pattern, never_capture=True)
     search, reduced, in_nothing = regexp.search, alphabet.reduced, nothing is not None
+    encoding = alphabet.encoding
 
     def found(text: str) -> bool:
         if not text:
             return in_nothing
         if len(text) > most:
             _check(text, most, pattern)
-        return search(reduced(text).encode()) is not None
+        return search(reduced(text).encode(encoding)) is not None
 
     return found
 
@@ -201,17 +208,26 @@ class _Matcher:
         self._alphabet = Alphabet(what, pattern)
         self._groups, self._ends, self.empty = what.groups, what.ends, what.empty
         self._pattern = pattern
-        self._regexp, self._most = _re2(self._alphabet.source, _WHERE, pattern)
+        self._regexp, self._most = _re2(self._alphabet, pattern)
 
     def __call__(self, text: str, every: bool) -> list[list[str]]:
         _check(text, self._most, self._pattern)
         found: list[list[str]] = []
-        reduced = self._alphabet.reduced(text)
-        end = len(text)
+        reduced: str | bytes = self._alphabet.reduced(text)
+        if self._alphabet.encoding == "latin-1":  # else RE2's module is to count the characters
+            reduced = self._alphabet.reduced(text).encode("latin-1")
+        end, left = len(text), SEARCHES * self._most
         for match in self._regexp.finditer(reduced):
             end = self._note(match, text, found)
             if not every:
                 return found
+            # The next search may look at all that is left, and find what is here.
+            left -= len(text) - end
+            if left < 0:
+                raise TextTooLong(
+                    f"a text of {len(text)} characters, in which the regular expression"
+                    f" {self._pattern!r:.200} is found more than {len(found)} times"
+                )
         if found and end < len(text) and (more := self._regexp.search(reduced, end)) is not None:
             self._note(more, text, found)
         return found

@@ -98,7 +98,8 @@ def test_bad_patterns(pattern: str, flags: str, message: str) -> None:
         ("(?!)", "a look ahead or behind"), (r"(a)\1", "a reference to a group"),
         ("(?P<x>a)(?P=x)", "a reference to a group"), ("(a)?(?(1)b|c)", "a reference to a group"),
         ("a++b", "possessive"), ("(?>a|b)c", "possessive"), ("a$b", "a $ with something behind it"),
-        (r"\b(?a:\b)x", r"\b with (?a) and without"), ("a{1001}", "is too large"),
+        (r"\b(?a:\b)x", "(?a) or (?u) for a part"), (r"(?a)x(?u:\w)", "(?a) or (?u) for a part"),
+        ("(?i)[\U00010400x]", "ignores case"), ("(?i)[ā-\U00010428]", "ignores case"), ("a{1001}", "is too large"),
         ("((a{100}){100}){100}", "is too large"), ("(?:[ab]{900}c){900}", "is too large"),
     ],
 )  # fmt: skip
@@ -106,6 +107,25 @@ def test_what_cannot_be_linear_is_refused(pattern: str, message: str) -> None:
     with pytest.raises(RouteError, match=re.escape(message)) as caught:
         regex.compile_pattern(pattern)
     assert caught.value.remedy
+
+
+def test_all_matches_of_a_long_text_are_bounded() -> None:
+    """Each search behind a match may look at the whole rest: together, that is squared."""
+    compiled = regex.compile_pattern("a(?:.*!)?")
+    compiled.prepare(True)
+    assert compiled.matches("a" * 100, True) == [["a"]] * 100
+    with pytest.raises(regex.TextTooLong, match="is found more than"):
+        compiled.matches("a" * 200_000, True)
+    words = regex.compile_pattern(r"(?:\w|—)+")
+    words.prepare(True)
+    assert len(words.matches("été 1 " * 1000, True)) == 2000
+
+
+def test_many_letters_and_a_place_inside_of_words_is_refused() -> None:
+    letters = "|".join(chr(0x4E00 + number) for number in range(0, 400, 2))
+    assert regex.compile_pattern(f"(?:{letters}xx|[^a]x)").found("—x")
+    with pytest.raises(RouteError, match="too many characters apart"):
+        regex.compile_pattern(rf"\B(?:{letters}xx|[^a]x)")
 
 
 def test_what_has_too_many_kinds_of_words_is_refused() -> None:
@@ -172,7 +192,7 @@ def test_portable_patterns_keep_their_meaning(compiled: re.Pattern[str]) -> None
         ("(?i)^(?:[α-ω]|xx)$", "Ω"), (r"^(?:aa|\B)$", ""), ("(?:aa|^)$", ""),
         (r"(?:\u00e9|xx)", "é"),
         (r"[^\W\d_]+(?:xx|\b)", "é1"), ("(?:😀|xx)$", "😀"), ("(?:.|xx)$", "😀"),
-        (r"(?:aa|[^a])", "\n"),
+        (r"(?:aa|[^a])", "\n"), (r"\B—??", "ΰ-ΰ—s"), (r"\B(?:—|)", "a—"), ("(?i)[😀x]+x", "😀X"),
         ("(?:.|xx)", "\n"), ("(?s)(?:.|xx)", "\n"), (r"(?x) (?: aa | b ) # c", "b"),
         ("(?:\\101|xx)", "A"),
     ],
