@@ -62,14 +62,11 @@ class Background:
         """See `Component.spawn`."""
         name = name or getattr(work, "__qualname__", None) or repr(work)
         try:
+            loop = _loop(name)
             first = self._first(work, name, restart)
-            loop = asyncio.get_running_loop()
         except LocalProtocolError:
             _drop(work)
             raise
-        except RuntimeError:
-            _drop(work)
-            raise LocalProtocolError(f"spawn({name}): there is no running event loop") from None
         going = _Going(name, restart)
         again = work if callable(work) else None
         run = self._run(going, first, again)
@@ -110,7 +107,7 @@ class Background:
         while True:
             began = going.since = time.monotonic()
             failed = await self._attempt(going, work)
-            if again is None or going.restart == "never":
+            if again is None or going.restart == "never" or self._is_over():
                 return
             if not failed and going.restart == "on-failure":
                 return
@@ -123,23 +120,29 @@ class Background:
 
     async def _attempt(self, going: _Going, work: Awaitable[Any]) -> bool:
         """Run it once; whether it has failed."""
-        task = asyncio.current_task()
         try:
             await work
         except BaseException as error:
-            wanted = isinstance(error, asyncio.CancelledError) and task and task.cancelling()
-            if wanted or isinstance(error, GeneratorExit) or self._ended:
+            wanted = isinstance(error, asyncio.CancelledError) and self._is_over()
+            if wanted or isinstance(error, GeneratorExit):
                 raise
             self.failed += 1
-            then = "" if going.restart == "never" else "; it is started again"
+            again = going.restart != "never" and not self._is_over()
+            then = "; it is started again" if again else ""
             logger.error("%s: %s failed%s", self.owner, going.name, then, exc_info=error)
             return True
         return False
 
+    def _is_over(self) -> bool:
+        """Whether the task that asks was cancelled, and so is not started again, whatever its work
+        has made of that."""
+        task = asyncio.current_task()
+        return self._ended or (task is not None and task.cancelling() > 0)
+
     def _over(self, task: asyncio.Task[None], first: Awaitable[Any]) -> None:
         self._going.pop(task, None)
         _drop(first)  # cancelled before its first step
-        if not task.cancelled() and (error := task.exception()) is not None and not self._ended:
+        if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("%s: a task failed", self.owner, exc_info=error)
 
     def cancel(self) -> None:
@@ -182,6 +185,13 @@ class _Again:
 
     def __await__(self) -> Any:
         return self._function().__await__()
+
+
+def _loop(name: str) -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise LocalProtocolError(f"spawn({name}): there is no running event loop") from None
 
 
 def _drop(work: object) -> None:

@@ -88,6 +88,39 @@ async def test_who_is_cancelled_is_not_started_again(log: list[str]) -> None:
     assert log == []
 
 
+@pytest.mark.parametrize("error", [None, ValueError("late"), SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("ended", [False, True])
+async def test_whatever_it_makes_of_being_cancelled(
+    log: list[str], error: BaseException | None, ended: bool
+) -> None:
+    plain, begun = Plain(), []
+
+    async def work() -> None:
+        begun.append(1)
+        try:
+            await plain.wait()
+        except asyncio.CancelledError:
+            if error is not None:
+                raise error from None
+
+    task = plain.spawn(work, restart="always", name="work")
+    await asyncio.sleep(0)
+    if ended:
+        await plain._background.end()
+    task.cancel()
+    await asyncio.wait([task])
+    assert (begun, plain._background.facts()) == ([1], {})
+    assert log == ([] if error is None else ["Plain: work failed"])
+
+
+async def test_what_the_function_itself_raises_is_the_callers() -> None:
+    def work() -> None:
+        raise RuntimeError("no luck")
+
+    with pytest.raises(RuntimeError, match="no luck"):
+        Plain().spawn(work)
+
+
 @pytest.mark.parametrize(
     ("work", "restart", "words"),
     [
