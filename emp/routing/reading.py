@@ -167,7 +167,11 @@ class _Reader:
             self.item(operation, argument, flags, last and number == len(several))
 
     def item(self, operation: Any, argument: Any, flags: int, last: bool) -> None:
-        if operation is _c.IN and flags & re.IGNORECASE and any(_is_odd(*each) for each in argument):
+        if (
+            operation is _c.IN
+            and flags & re.IGNORECASE
+            and any(_is_odd(*each) for each in argument)
+        ):
             raise self.odd(
                 "a class with letters beyond U+FFFF that ignores case",
                 "Write both cases, and (?-i:[…]) around the class",
@@ -179,8 +183,12 @@ class _Reader:
             self.place(argument, flags, last)
         elif operation is _c.SUBPATTERN:
             group, more, less, inner = argument
-            if more & re.ASCII and not flags & re.ASCII or more & re.UNICODE and flags & re.ASCII:
-                raise self.odd("(?a) or (?u) for a part of it", "Begin it with (?a), or write [0-9]…")
+            if (more & re.ASCII and not flags & re.ASCII) or (
+                more & re.UNICODE and flags & re.ASCII
+            ):
+                raise self.odd(
+                    "(?a) or (?u) for a part of it", "Begin it with (?a), or write [0-9]…"
+                )
             if group is None:
                 self.pieces.append("(?:")
             else:
@@ -308,8 +316,8 @@ def _is_odd(what: Any, value: Any) -> bool:
     of ranges without regard to (?a) and to letters that have more than two forms."""
     if what is _c.RANGE:
         first, last = value
-        return last > _BMP_END and first < _CASED_END
-    return what is _c.LITERAL and value > _BMP_END and _sre.unicode_tolower(value) != value
+        return bool(last > _BMP_END and first < _CASED_END)
+    return what is _c.LITERAL and value > _BMP_END and bool(_sre.unicode_tolower(value) != value)
 
 
 def _alike(first: int, last: int, flags: int) -> tuple[tuple[int, int], ...]:

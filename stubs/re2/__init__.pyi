@@ -1,10 +1,16 @@
 from collections.abc import Iterator
+from enum import Enum
 from typing import AnyStr, Generic
 
 error: type[Exception]
 
 class Options:
+    class Encoding(Enum):
+        UTF8 = ...
+        LATIN1 = ...
+
     max_mem: int
+    encoding: Encoding
     log_errors: bool
     never_capture: bool
 
