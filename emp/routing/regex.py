@@ -38,8 +38,8 @@ MAX_MEMORY: Final = 1024 * 1024
 # the text says (`secret$`) is not what the sender has said.
 MAX_WORK: Final = 20_000_000
 
-# With the flag g a text is searched behind each match again, and each search may look at all that is
-# left: as if so many texts were searched that are as long as MAX_WORK allows.
+# With the flag g a text is searched behind each match again, and each search may look at all that
+# is left: as if so many texts were searched that are as long as MAX_WORK allows.
 SEARCHES: Final = 10
 
 # All patterns stand in routes files, so this only has to exceed what one process serves;
