@@ -96,10 +96,10 @@ class Read(NamedTuple):
 
     pieces: of what RE2 is given, where atoms stand for classes of characters; groups: the number
     there of each group; ends: those of the groups in which `$` has a line feed; boundary: in
-    which alphabet it asks for ends of words, "unicode" or "ascii", None if it does not; inside: it
-    asks for places that are none; anchored: it begins with the beginning of the text; empty: it may match no character; hollow: it repeats
-    what may match no character; straight: the pattern where it is nothing but items
-    in a row, else None.
+    which alphabet it asks for ends of words, "unicode" or "ascii", None if it does not; inside:
+    it asks for places that are no ends of words; anchored: it begins with the beginning of the
+    text; empty: it may match no character; hollow: it repeats what may match no character;
+    straight: the pattern where it is nothing but items in a row, else None.
     """
 
     pieces: Sequence[str | Atom]
@@ -156,7 +156,8 @@ class _Reader:
     def odd(self, what: str, remedy: str) -> RouteError:
         """For what `re` itself does not do as it says."""
         return RouteError(
-            f"the regular expression {self.pattern!r:.200} has {what}, which Python's re gets wrong",
+            f"the regular expression {self.pattern!r:.200} has {what}, which Python's"
+            " re gets wrong",
             remedy=remedy,
         )
 
