@@ -10,6 +10,7 @@ a passed one.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 # Its default of 200 ms for an example fails on a busy machine.
 settings.register_profile("emp", deadline=None)
 settings.load_profile("emp")
+
+# Under nohup it would be ignored, and so by the applications that tests start.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server", "load_server"}
 

@@ -147,7 +147,7 @@ async def test_a_bot_stays_in_its_room(bot: Bot) -> None:
 async def test_who_writes_to_it_is_answered(bot: Bot) -> None:
     async with person(bot, "bob") as bob:
         bob.say(Message(bot.address, "fails", type="chat"))
-        failed = await bob.next(lambda each: each.type == "error")
+        failed = await bob.next(lambda each: each.type == "error" and each.kind == "message")
         assert isinstance(failed.failure, ItemNotFound)
         addresses = [bot.address]
         if bot.kind == "component":
@@ -165,7 +165,7 @@ async def test_who_writes_to_it_is_answered(bot: Bot) -> None:
             bob.say(Message(address, "relay", type="chat"))
             asked = await bob.next(lambda each: isinstance(each, Iq))
             bob.say(asked.error(ItemNotFound("between you and me")))
-            failed = await bob.next(lambda each: each.type == "error")
+            failed = await bob.next(lambda each: each.type == "error" and each.kind == "message")
             assert failed.failure is not None
             assert failed.failure.condition == "internal-server-error"
             assert "between" not in failed.failure.text
