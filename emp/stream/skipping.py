@@ -51,7 +51,8 @@ class Skipper:
         known = bool(scanner.tag)
         end = scanner.scan(data)
         self.fault = scanner.fault
-        if scanner.tag and not known and self.stanza is None and self.fault is None:
+        # Before what is wrong behind the tag, which may not have come yet.
+        if scanner.tag and not known and self.stanza is None:
             broken = self._violation
             text = f"{NO_STANZA}: {broken.text}"
             self.fault = RemoteProtocolError(broken.condition, text, limit=broken.limit)

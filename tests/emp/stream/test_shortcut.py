@@ -433,6 +433,11 @@ def _mutated(draw: st.DrawFn) -> bytes:
     header=st.sampled_from(list(HEADERS.values())),
 )
 @example(data=b"<presence/><![CDATA[<a>" + NEXT, places=[23], header=COMPONENT_HEADER)
+@example(
+    data=b"<r xmlns:a='http://www.w3.org/2000/xmlns/'><message/></message>",
+    places=[],
+    header=COMPONENT_HEADER,
+)
 def test_nobody_notices(data: bytes, places: list[int], header: bytes) -> None:
     compare([data, NEXT], header)
     compare([*cut(data, places), NEXT], header)

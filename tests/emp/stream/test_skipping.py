@@ -355,6 +355,18 @@ def test_what_is_no_stanza_ends_the_stream() -> None:
         assert told[0][0] == "RemoteProtocolError", name
 
 
+def test_what_is_no_stanza_is_told_before_what_is_wrong_in_it() -> None:
+    data = b"<foo xmlns:a='" + XML_NS + b"'><a></foo>"
+    for step in (1, 7, len(data)):
+        parser = StreamParser(Limits())
+        parser.receive(COMPONENT_HEADER)
+        parser.quick = True
+        for piece in pieces(data, step):
+            parser.receive(piece)
+        assert parser.fault is not None
+        assert parser.fault.limit == "reserved_namespace", step
+
+
 def test_before_stanzas_flow_limits_end_the_stream() -> None:
     data = COMPONENT_HEADER.replace(b"component:accept", b"client") + stanza(DEEP)
     _, told = feed(started_client, [data])
