@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 settings.register_profile("emp", deadline=None)
 settings.load_profile("emp")
 
-# Under nohup it would be ignored, and so by the applications that tests start.
+# Under nohup, or in the background, these would be ignored, and so by the programs that tests start.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVER_FIXTURES = {"prosody", "ejabberd", "real_server", "local_server", "load_server"}
 
