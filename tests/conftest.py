@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 settings.register_profile("emp", deadline=None)
 settings.load_profile("emp")
 
-# Under nohup, or in the background, these would be ignored, and so by the programs that tests start.
+# Under nohup, or in the background, these would be ignored, and by what tests start as well.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
