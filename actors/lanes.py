@@ -126,23 +126,28 @@ class Lane:
         are from `sender`. Raises LocalProtocolError as writable(), and where nobody is addressed:
         of a client that is the account, but a component has none, and servers end its stream; or
         in somebody else's name."""
+        # Hot path: what an action returns is mostly an answer in the name that was addressed.
         if self.domain is not None:
             for stanza in stanzas:
-                own = stanza.from_text
-                if own is not None and own != sender:
-                    self.check_name(own)
-                if stanza.to_text is None:
-                    kind = stanza.kind
-                    raise LocalProtocolError(
-                        f"{'an' if kind == 'iq' else 'a'} {kind} without `to`: what a component"
-                        f" sends must say to whom (XEP-0114); write {kind.capitalize()}(to=…)"
-                    )
-            if sender is not None:
-                stanzas = [
-                    with_from(stanza, sender) if stanza.from_text is None else stanza
-                    for stanza in stanzas
-                ]
+                if stanza.from_text != sender or stanza.to_text is None:
+                    stanzas = self._addressed(stanzas, sender)
+                    break
         return writable(stanzas)
+
+    def _addressed(self, stanzas: Sequence[Stanza], sender: str | None) -> Sequence[Stanza]:
+        for stanza in stanzas:
+            own = stanza.from_text
+            if own is not None and own != sender:
+                self.check_name(own)
+            if stanza.to_text is None:
+                kind = stanza.kind
+                raise LocalProtocolError(
+                    f"{'an' if kind == 'iq' else 'a'} {kind} without `to`: what a component"
+                    f" sends must say to whom (XEP-0114); write {kind.capitalize()}(to=…)"
+                )
+        if sender is None:
+            return stanzas
+        return [with_from(each, sender) if each.from_text is None else each for each in stanzas]
 
     def check_name(self, name: str | None) -> None:
         """Raises LocalProtocolError if what goes there cannot be from that address."""
