@@ -161,7 +161,7 @@ class Stream(ABC):
         written = wire_texts(batch)
         if self.peer_limits.max_bytes is not None:
             refuse_oversized(self.framing, batch, written, self.peer_limits.max_bytes)
-        size = sum(map(len, written))
+        size = sum(map(len, written)) if self.management.active else 0
         if size <= ASK_BYTES:
             self._out += written
             self.acks.wrote(batch, size)
